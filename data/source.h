@@ -1,0 +1,48 @@
+/*
+ * A data source: samples by index.  source_open reads headers only (fast enough for a submit);
+ * source_load brings what random access needs (inflates a gzipped set once); source_read decodes
+ * one sample.  After source_load any number of threads may call source_read.
+ *
+ * Adding a format is one row in source.c's table and one file.
+ */
+#ifndef SOURCE_H
+#define SOURCE_H
+
+#include "base/digest.h"
+#include "base/status.h"
+#include "proto/jobfile.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct source;
+
+/* What the headers say. */
+struct source_info {
+    int64_t count;     /* samples */
+    int64_t height;    /* pixels */
+    int64_t width;     /* pixels */
+    int64_t channels;
+    int64_t classes;   /* 0: no labels */
+};
+
+/* Opens and checks headers; errors name the file, what was found and what is allowed. */
+CAM_CHECKED enum cam_code source_open(const struct data_spec *spec, struct source **out,
+                                      struct cam_err *err);
+void source_close(struct source *source);
+
+const struct source_info *source_info(const struct source *source);
+
+/* Makes every sample readable; CAM_CORRUPT names a truncated or damaged file. */
+CAM_CHECKED enum cam_code source_load(struct source *source, struct cam_err *err);
+
+/* Sample index as (H,W,C) floats in [-1, 1] into pixels; its class (or -1) into *label_out. */
+CAM_CHECKED enum cam_code source_read(const struct source *source, int64_t index, float *pixels,
+                                      int32_t *label_out, struct cam_err *err);
+
+/* One line of JSON that identifies the data: for each file its path, size, mtime and, with
+ * whole, the digest of its bytes.  Equal text = same data.  Ends with cam_free. */
+CAM_CHECKED enum cam_code source_identity(const struct data_spec *spec, bool whole, char **json_out,
+                                          struct cam_err *err);
+
+#endif

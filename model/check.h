@@ -1,0 +1,42 @@
+/*
+ * What is known of a job before its first step: does it fit together, how large is it, what does
+ * a step cost.  Pure: the job file and the data's headers in, figures or a refusal out.
+ * Linked by client (check), daemon (submit) and worker.
+ */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include "base/status.h"
+#include "proto/jobfile.h"
+
+#include <stdint.h>
+
+/* What check needs to know of the data (data/source.h reads it). */
+struct data_shape {
+    int64_t count;
+    int64_t height;
+    int64_t width;
+    int64_t channels;
+    int64_t classes;
+};
+
+struct job_figures {
+    int64_t steps_per_epoch;
+    int64_t parameters;        /* trained numbers over all parts */
+    int64_t flops_per_step;    /* convolutions and matrix products, 2 a multiply-add */
+    int64_t traffic_bytes;     /* each rank sends a step, at ranks_max */
+    /* Bytes of one rank at ranks_min ranks (the largest), with one lane a core up to its shards. */
+    int64_t parameter_bytes;
+    int64_t state_bytes;       /* optimizer state */
+    int64_t gradient_bytes;    /* (lanes + depth) buffers */
+    int64_t activation_bytes;  /* lanes x the largest phase */
+    int64_t data_bytes;        /* the decoded set and the batches in flight */
+    int64_t rank_bytes;        /* sum of all */
+};
+
+/* Checks layers, shapes, losses, optimizers, batch against data, ranks against shards.
+ * lanes: how many shards a rank computes at once.  CAM_INVALID with "FILE:LINE: ...". */
+CAM_CHECKED enum cam_code model_check(const struct job_file *job, const struct data_shape *data,
+                                      int lanes, struct job_figures *out, struct cam_err *err);
+
+#endif
