@@ -92,7 +92,8 @@ const char *cam_nearest(const char *word, const char *const *names, size_t count
 {
     const char *best = NULL;
     size_t size = strlen(word);
-    size_t best_distance = size / 3 > 1 ? size / 3 + 1 : 2; /* one more than what is allowed */
+    size_t allowed = size < 5 ? 1 : (size + 1) / 3;
+    size_t best_distance = allowed + 1;
     if (size > WORD_MAX) {
         return NULL;
     }

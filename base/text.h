@@ -25,7 +25,7 @@ void cam_text_release(struct cam_text *text);
 
 /*
  * The name in names[count] nearest to word by edit distance, or NULL where none is near enough
- * to be what was meant (distance over a third of the word's length, at least 1 allowed).
+ * to be what was meant (one edit in a short word, a third of the letters in a longer one).
  */
 const char *cam_nearest(const char *word, const char *const *names, size_t count);
 
