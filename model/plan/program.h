@@ -1,0 +1,58 @@
+/*
+ * A fused program: one pass over an iteration space that loads, computes elementwise in registers,
+ * and stores or sums.  Made by the planner, run by kernels/cpu block by block, and printed by the
+ * emitter as CUDA or C.
+ *
+ * Register i is the result of instruction i.  The iteration space is row-major over dim; loads
+ * read `value` at offset + sum(index[d] * stride[d]) elements (0: broadcast).  Stores write the
+ * whole space row-major.  Sums add a register over the axes of `sum_axes` (all sums of a program
+ * have the same axes) into a dense value over the remaining axes.
+ *
+ * Order of a sum: fixed by the program alone; each backend states and tests its own.
+ */
+#ifndef PROGRAM_H
+#define PROGRAM_H
+
+#include "model/graph/graph.h"
+
+enum { PROGRAM_INSTRUCTIONS_MAX = 64, PROGRAM_LOADS_MAX = 16, PROGRAM_STORES_MAX = 8 };
+
+struct program_load {
+    int value; /* index in the plan's values */
+    int64_t offset;
+    int64_t stride[SHAPE_RANK_MAX];
+};
+
+struct program_instruction {
+    enum op_kind op; /* elementwise, OP_CONSTANT, OP_IOTA, OP_UNIFORM, OP_NORMAL; OP_INPUT: a load */
+    int load;        /* OP_INPUT: index in loads */
+    int source[3];   /* registers */
+    double value;    /* OP_CONSTANT */
+    int axis;        /* OP_IOTA: an axis of the iteration space */
+    /* OP_UNIFORM, OP_NORMAL.  The random tensor may be broadcast or permuted within the space:
+     * row and element are the same kind of index map as a load's. */
+    uint32_t stream;
+    bool by_row;
+    int64_t element_stride[SHAPE_RANK_MAX]; /* element within the row = sum(index * stride) */
+    int64_t row_stride[SHAPE_RANK_MAX];     /* row - first row = sum(index * stride) */
+};
+
+struct program_output {
+    int value;
+    int source; /* register */
+};
+
+struct program {
+    struct shape space;
+    int load_count;
+    struct program_load loads[PROGRAM_LOADS_MAX];
+    int instruction_count;
+    struct program_instruction instructions[PROGRAM_INSTRUCTIONS_MAX];
+    int store_count;
+    struct program_output stores[PROGRAM_STORES_MAX];
+    int sum_count;
+    uint32_t sum_axes;
+    struct program_output sums[PROGRAM_STORES_MAX];
+};
+
+#endif

@@ -1,0 +1,170 @@
+/*
+ * A training: everything that a job file and the data's shape say about how to train, before any
+ * number exists.  Tables of tensors, and a list of phases over them.  Pure data; read-only once
+ * built, by any thread.
+ *
+ * A phase is one optimizer step of one part:
+ *   shard graph  run once a shard: parameters, buffers and one shard of the inputs in; out come, in
+ *                one block of floats, the sums that are to be added over shards:
+ *                [gradients, at the blocks of their parameters | statistics | losses]
+ *   update       elementwise over the owned blocks: parameter, gradient, state -> the new ones
+ *   replicated   on whole buffers, the same on every rank: running statistics
+ * Losses and gradients are of the sum over the shard's samples; `1/batch` is applied once, in the
+ * update (scalar UPDATE_GRADIENT_SCALE) and when a loss is reported.
+ */
+#ifndef TRAINING_H
+#define TRAINING_H
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "model/check.h"
+#include "model/graph/graph.h"
+#include "proto/jobfile.h"
+
+enum {
+    BLOCK_FLOATS = 1024, /* every trained tensor starts on a block and owns whole blocks */
+    PARTS_MAX = 8,
+};
+
+/* How a tensor's bytes are ordered in a checkpoint, which follows PyTorch. */
+enum export_layout {
+    EXPORT_SAME,
+    EXPORT_CONV,           /* (KH,KW,I,O) -> (O,I,KH,KW) */
+    EXPORT_CONV_TRANSPOSE, /* (KH,KW,O,I) as stored for the gradient operator -> (I,O,KH,KW) */
+    EXPORT_MATRIX,         /* (in,out) -> (out,in) */
+    EXPORT_MATRIX_FROM_IMAGE, /* (H*W*C,out) -> (out,C*H*W): a dense layer behind flatten */
+    EXPORT_MATRIX_TO_IMAGE,   /* (in,H*W*C) -> (C*H*W,in): a dense layer before reshape */
+    EXPORT_VECTOR_TO_IMAGE,   /* (H*W*C) -> (C*H*W): its bias */
+};
+
+struct tensor_info {
+    const char *name; /* "generator.0.weight" */
+    struct shape shape;
+    enum export_layout layout;
+    int64_t image[3];      /* H, W, C for the *_IMAGE layouts */
+    int64_t offset;        /* floats in the parameter arena (blocks) or in the buffer arena */
+    int64_t block_first;   /* parameters: offset / BLOCK_FLOATS */
+    int64_t block_count;
+    int part;              /* index in parts */
+    int initial;           /* node in the initialisation graph */
+};
+
+struct part_info {
+    const char *name;     /* "generator" */
+    int parameter_first;  /* its parameters are neighbours in the table and in the arena */
+    int parameter_count;
+    int64_t block_first;
+    int64_t block_count;
+};
+
+struct input_info {
+    const char *name;   /* "image" */
+    struct shape shape; /* of one shard, (N,H,W,C) */
+};
+
+/* The scalars of an update graph; optimizers add none of their own. */
+enum update_scalar {
+    UPDATE_LEARNING_RATE,
+    UPDATE_GRADIENT_SCALE,  /* 1/batch */
+    UPDATE_CORRECTION_1,    /* adam: 1 / (1 - beta1^t), else 1 */
+    UPDATE_CORRECTION_2,    /* adam: 1 / (1 - beta2^t), else 1 */
+    UPDATE_SCALAR_COUNT,
+};
+
+enum { UPDATE_STATES_MAX = 4 };
+
+/* The update of one part. Its graph is made for any number of elements, since a rank's share is
+ * known only at run time: training_update_graph. */
+struct update_info {
+    int optimizer;         /* row of the optimizer table */
+    double learning_rate;
+    double beta1;          /* adam; else 0 */
+    double beta2;
+    const void *options;   /* the optimizer's own, in the training's arena */
+    int state_count;       /* tensors of the part's size: adam 2, sgd with momentum 1 */
+    const char *state_names[UPDATE_STATES_MAX]; /* "exp_avg", as PyTorch names them */
+};
+
+struct metric_info {
+    const char *name;  /* "d_loss" */
+    int64_t offset;    /* floats in the phase's output block */
+};
+
+struct phase {
+    const char *name;      /* "discriminator" */
+    int part;              /* the part it updates */
+    int repeat;            /* executions a training step */
+    bool takes_batch;      /* consumes a batch of real samples each execution */
+    const struct graph *graph;
+    const int *output_nodes;        /* of the shard graph ... */
+    const int64_t *output_offsets;  /* ... and their place in the output block (floats) */
+    int output_count;
+    int64_t output_floats;          /* size of the block, a multiple of BLOCK_FLOATS */
+    int64_t gradient_floats;        /* its head: the part's blocks, in the part's order */
+    int64_t statistics_floats;      /* behind the gradients, rounded up to a block with the losses */
+    const struct metric_info *metrics;
+    int metric_count;
+    struct update_info update;
+    /* Replicated stage: inputs are slot 0 = the summed statistics (statistics_floats), scalar 0 =
+     * 1 / shards, buffers are leaves; outputs are new buffers.  NULL: none. */
+    const struct graph *replicated;
+    const int *replicated_nodes;
+    const int *replicated_buffers;  /* the buffer slot that each node replaces */
+    int replicated_count;
+};
+
+struct training {
+    int64_t batch;
+    int64_t shards;
+    int64_t rows;            /* of a shard: batch / shards */
+    uint64_t seed;
+    const struct part_info *parts;
+    int part_count;
+    const struct tensor_info *parameters;
+    int parameter_count;
+    int64_t parameter_floats; /* of the arena, whole blocks */
+    const struct tensor_info *buffers;
+    int buffer_count;
+    int64_t buffer_floats;
+    const struct input_info *inputs;
+    int input_count;
+    const struct phase *phases;
+    int phase_count;
+    const struct graph *initial;  /* node tensor_info.initial of each parameter and buffer */
+    /* Samples for people: no inputs, fixed noise, evaluation mode. */
+    const struct graph *sample;
+    int sample_node;              /* (SAMPLES,H,W,C) in [-1, 1] */
+    const char *const *warnings;  /* "batch_norm sees 8 samples a shard ..." for check */
+    int warning_count;
+    struct cam_arena *arena;
+};
+
+enum { SAMPLES = 64 };
+
+/* Builds the training of a job; end it with training_destroy.  CAM_INVALID is "FILE:LINE: ...". */
+CAM_CHECKED enum cam_code training_create(const struct job_file *job,
+                                          const struct data_shape *data, struct training **out,
+                                          struct cam_err *err);
+void training_destroy(struct training *training);
+
+/*
+ * The update of `floats` neighbouring elements: inputs are slots 0 = parameter, 1 = gradient (the
+ * sum over the batch), 2.. = states, each (floats); scalars by enum update_scalar.
+ * out[0] = the new parameter, out[1..] = the new states.
+ */
+CAM_CHECKED enum cam_code training_update_graph(const struct update_info *update, int64_t floats,
+                                                struct graph **graph_out,
+                                                int out[1 + UPDATE_STATES_MAX],
+                                                struct cam_err *err);
+
+/* The update's scalars at its t-th execution (from 1).  Only products, so the same bits anywhere. */
+void training_update_scalars(const struct training *training, const struct update_info *update,
+                             int64_t t, float scalars_out[UPDATE_SCALAR_COUNT]);
+
+/* Copies a tensor between the arena's order and the checkpoint's (`export`: towards it), and the
+ * shape that the checkpoint shows. */
+void tensor_export(const struct tensor_info *info, const float *source, float *out);
+void tensor_import(const struct tensor_info *info, const float *source, float *out);
+struct shape tensor_export_shape(const struct tensor_info *info);
+
+#endif
