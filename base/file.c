@@ -106,9 +106,10 @@ static void parent_of(const char *path, char *parent)
 {
     const char *slash = strrchr(path, '/');
     if (slash == NULL) {
-        (void)strcpy(parent, ".");
+        (void)snprintf(parent, CAM_PATH_SIZE, ".");
     } else {
-        (void)snprintf(parent, CAM_PATH_SIZE, "%.*s", (int)(slash - path == 0 ? 1 : slash - path), path);
+        int size = slash == path ? 1 : (int)(slash - path);
+        (void)snprintf(parent, CAM_PATH_SIZE, "%.*s", size, path);
     }
 }
 

@@ -11,8 +11,8 @@
 /* The function that a module exports: const struct backend *cambrian_backend(void). */
 #define BACKEND_SYMBOL "cambrian_backend"
 
-/* CAM_NOT_FOUND where there is no such module, CAM_UNSUPPORTED with the loader's own text where it
- * cannot be opened or was built for another version.  A module stays open until the process ends. */
+/* CAM_NOT_FOUND where there is no such module, CAM_UNSUPPORTED with the loader's text where it
+ * cannot be opened or is of another version.  A module stays open until the process ends. */
 CAM_CHECKED enum cam_code registry_find(const char *name, const char *module_dir,
                                         const struct backend **out, struct cam_err *err);
 

@@ -2,7 +2,7 @@
  * The job's folder: what daemon, shim and worker agree on about one attempt of a job.
  *
  *   JOB/job.yaml              the job's text as submitted
- *   JOB/job.json              struct attempt_job: id, file name for errors, base folder, --set pairs
+ *   JOB/job.json              struct attempt_job: id, name for errors, base folder, --set pairs
  *   JOB/data.json             identity of the data, written by rank 0 of the first attempt
  *   JOB/profile.json          numeric profile, written by rank 0 of the first attempt
  *   JOB/epochs.jsonl          one line an epoch, fsynced before any checkpoint that covers it
@@ -10,15 +10,15 @@
  *   JOB/attempts/N/
  *     attempt.json            struct attempt_order, written by the daemon before the shim starts
  *     token                   32 bytes, mode 0600: what ranks show when they report
- *     endpoint                "unix:PATH" or "tcp:HOST:PORT"; read anew at every connection, since a
+ *     endpoint                "unix:PATH" or "tcp:HOST:PORT"; read anew at every connection: a
  *                             restarted daemon may write another
  *     void                    there: this attempt must never start
  *     lock                    flock: held by the shim while it lives
  *     alive                   flock shared: held by every rank while it lives
  *     shim.json               struct attempt_shim: written by the shim once it holds the lock
  *     exit.json               struct attempt_exit: written by the shim after the proof of death
- *     outcome.json            {"outcome": "succeeded"|"stopped", "weights_sha256", "step", "model"},
- *                             written by rank 0 as its last act; "model" is relative to JOB
+ *     outcome.json            {"outcome": "succeeded"|"stopped", "weights_sha256", "step",
+ *                             "model"}, rank 0's last act; "model" is relative to JOB
  *     failure-RANK.json       {"code", "text", "rank", "step", "phase"}: a rank's own account
  *     log, log.1              what mpirun and the ranks print, size-capped
  *     checkpoints/step-000000000042/

@@ -24,7 +24,8 @@ struct program_load {
 };
 
 struct program_instruction {
-    enum op_kind op; /* elementwise, OP_CONSTANT, OP_IOTA, OP_UNIFORM, OP_NORMAL; OP_INPUT: a load */
+    /* elementwise, OP_CONSTANT, OP_IOTA, OP_UNIFORM, OP_NORMAL; OP_INPUT stands for a load */
+    enum op_kind op;
     int load;        /* OP_INPUT: index in loads */
     int source[3];   /* registers */
     double value;    /* OP_CONSTANT */

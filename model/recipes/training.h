@@ -101,7 +101,7 @@ struct phase {
     int output_count;
     int64_t output_floats;          /* size of the block, a multiple of BLOCK_FLOATS */
     int64_t gradient_floats;        /* its head: the part's blocks, in the part's order */
-    int64_t statistics_floats;      /* behind the gradients, rounded up to a block with the losses */
+    int64_t statistics_floats;      /* behind the gradients; then the losses */
     const struct metric_info *metrics;
     int metric_count;
     struct update_info update;
@@ -157,7 +157,7 @@ CAM_CHECKED enum cam_code training_update_graph(const struct update_info *update
                                                 int out[1 + UPDATE_STATES_MAX],
                                                 struct cam_err *err);
 
-/* The update's scalars at its t-th execution (from 1).  Only products, so the same bits anywhere. */
+/* The update's scalars at its t-th execution (from 1).  Products only: the same bits anywhere. */
 void training_update_scalars(const struct training *training, const struct update_info *update,
                              int64_t t, float scalars_out[UPDATE_SCALAR_COUNT]);
 
