@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""The weights are a function of the job file and the data, and of nothing else (promise P2)."""
+import os
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from harness import Daemon, outcome  # noqa: E402
+
+
+class SameBits(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.daemon = Daemon(slots=4)
+        cls.daemon.__enter__()
+        cls.reference = outcome(cls.daemon.finish(cls.daemon.submit(sets=["resources.ranks=1"])))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.__exit__(*sys.exc_info())
+
+    def run_with(self, sets):
+        return outcome(self.daemon.finish(self.daemon.submit(sets=sets)))
+
+    def test_ranks(self):
+        for ranks in (2, 3, 4):
+            with self.subTest(ranks=ranks):
+                self.assertEqual(self.reference, self.run_with([f"resources.ranks={ranks}"]))
+
+    def test_omp_threads(self):
+        for threads in (1, 2, 7):
+            with self.subTest(OMP_NUM_THREADS=threads):
+                self.assertEqual(self.reference, self.run_with(
+                    ["resources.ranks=2", f"env.OMP_NUM_THREADS=\"{threads}\""]))
+
+    def test_seed_and_epochs_matter(self):
+        other_seed = self.run_with(["train.seed=8"])
+        fewer = self.run_with(["train.epochs=2"])
+        self.assertNotEqual(self.reference[0], other_seed[0])
+        self.assertNotEqual(self.reference[0], fewer[0])
+        self.assertEqual(self.reference[1][:2], fewer[1])
+
+    def test_other_compiler(self):
+        build = os.environ.get("CAMBRIAN_OTHER_BUILD", "")
+        if not build:
+            self.skipTest("no second build named by CAMBRIAN_OTHER_BUILD")
+        with Daemon(slots=4, build=build) as daemon:
+            self.assertEqual(self.reference, outcome(daemon.finish(daemon.submit())))
+
+    def test_cancel_and_resume(self):
+        job = self.daemon.submit(sets=["train.epochs=30"])
+        self.daemon.until_step(job, 5)
+        self.daemon.client("cancel", job)
+        stopped = self.daemon.until_state(job, "cancelled")
+        self.assertGreater(stopped["step"], 0)
+        self.assertLess(stopped["step"], 30 * stopped["steps_per_epoch"])
+        self.daemon.client("resume", job)
+        resumed = outcome(self.daemon.finish(job))
+        self.assertEqual(self.run_with(["train.epochs=30"]), resumed)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
