@@ -37,10 +37,10 @@ struct data_spec {
 
 /* One layer as written: `- dense: {units: 1, activation: relu}`. */
 struct layer_spec {
-    const char *type;                  /* "dense" */
-    const char *name;                  /* NULL: named by its position */
+    const char *type; /* "dense" */
+    const char *name; /* NULL: named by its position */
     int line;
-    const char *const *inputs;         /* names; count 0: the layer before */
+    const char *const *inputs; /* names; count 0: the layer before */
     int input_count;
     const struct doc_node *attributes; /* map without name and input; a list or scalar for
                                           `reshape: [7, 7, 128]`, `dropout: 0.3`; NULL: none */
@@ -83,7 +83,7 @@ struct job_file {
     const char *name;
     enum job_kind kind;
     struct data_spec data;
-    int64_t latent;               /* size of the latent vector */
+    int64_t latent;                /* size of the latent vector */
     const struct part_spec *parts; /* in the order written */
     int part_count;
     const char *loss;
@@ -91,8 +91,8 @@ struct job_file {
     int optimizer_count;
     struct {
         int64_t epochs;
-        int64_t batch;             /* over all ranks */
-        int64_t shards;            /* divides batch; default: ENGINE.md's rule */
+        int64_t batch;  /* over all ranks */
+        int64_t shards; /* divides batch; default: ENGINE.md's rule */
         int64_t threads_per_shard;
         uint64_t seed;
         enum isa_choice isa;

@@ -1,0 +1,285 @@
+#include "proto/jobfile_keys.h"
+
+#include <string.h>
+
+enum {
+    NAME_BYTES_MAX = 128,
+    LATENT_MAX = 65536,
+    EPOCHS_MAX = 1000000,
+    BATCH_MAX = 1048576,
+    SHARDS_MAX = 1024, /* ENGINE.md, limits */
+    THREADS_MAX = 256,
+    RANKS_MAX = 1024,
+    KEEP_MAX = 1000,
+    RETRY_MAX = 1000,
+    GLYPHS_MAX = 100000000,
+};
+#define YEAR_MS (INT64_C(365) * 24 * 3600 * 1000)
+#define DAY_MS  (INT64_C(24) * 3600 * 1000)
+
+static const char *const KINDS[JOB_KIND_COUNT + 1] = {[JOB_KIND_GAN] = "gan"};
+static const char *const FORMATS[DATA_FORMAT_COUNT + 1] = {
+    [DATA_GLYPHS] = "glyphs", [DATA_IDX] = "idx"};
+static const char *const DEVICES[DEVICE_COUNT + 1] = {[DEVICE_AUTO] = "auto",
+                                                      [DEVICE_CPU] = "cpu",
+                                                      [DEVICE_CUDA] = "cuda",
+                                                      [DEVICE_REFERENCE] = "reference"};
+static const char *const ISAS[ISA_COUNT + 1] = {[ISA_AVX2] = "avx2", [ISA_NATIVE] = "native"};
+static const char *const PRECISIONS[] = {"f32", NULL};
+static const char *const REDUCES[] = {"exact", NULL};
+
+static const struct job_section SECTIONS[] = {
+    {"",           "The whole file."                                                          },
+    {"data",       "What is trained on. `data: glyphs` is short for `data: {format: glyphs}`."},
+    {"model",      "The networks."                                                            },
+    {"train",      "How long, in which pieces, from which seed. All of it makes the weights." },
+    {"resources",  "Where the job runs. None of it makes the weights, but for `device`."      },
+    {"checkpoint", "How often the job can be resumed from."                                   },
+    {"retry",      "What happens when an attempt was lost to a signal, a hang or a host."     },
+};
+
+#define AT(field) offsetof(struct job_file, field)
+
+static const struct job_key KEYS[] = {
+    {.path = "name",
+     .type = KEY_TEXT,
+     .required = true,
+     .most = NAME_BYTES_MAX,
+     .offset = AT(name),
+     .help = "What the queue shows."},
+    {.path = "kind",
+     .type = KEY_CHOICE,
+     .required = true,
+     .choices = KINDS,
+     .offset = AT(kind),
+     .help = "What is trained: `gan` is a generator against a discriminator."},
+
+    {.path = "data.format",
+     .type = KEY_CHOICE,
+     .required = true,
+     .choices = FORMATS,
+     .offset = AT(data.format),
+     .help = "`idx`: files in the format of MNIST, gzipped or not. `glyphs`: drawn digits from a "
+             "built-in generator, 28 x 28 grey pixels in 10 classes."},
+    {.path = "data.images",
+     .type = KEY_FILE,
+     .offset = AT(data.images),
+     .only_format = "idx",
+     .help = "The images: 8-bit, (count, height, width) or (count, height, width, channels). "
+             "Needed by `idx`. Relative to the job file."},
+    {.path = "data.labels",
+     .type = KEY_FILE,
+     .offset = AT(data.labels),
+     .only_format = "idx",
+     .help = "The class of every image: 8-bit, (count). Relative to the job file."},
+    {.path = "data.count",
+     .type = KEY_INT,
+     .fallback = "6000",
+     .least = 1,
+     .most = GLYPHS_MAX,
+     .offset = AT(data.count),
+     .only_format = "glyphs",
+     .help = "How many glyphs there are."},
+    {.path = "data.seed",
+     .type = KEY_INT,
+     .fallback = "1",
+     .least = 0,
+     .most = INT64_MAX,
+     .offset = AT(data.seed),
+     .only_format = "glyphs",
+     .help = "Which glyphs they are: another seed draws others."},
+
+    {.path = "model.latent",
+     .type = KEY_INT,
+     .fallback = "100",
+     .least = 1,
+     .most = LATENT_MAX,
+     .offset = AT(latent),
+     .help = "Numbers in the random vector that the generator starts from."},
+    {.path = "model.generator",
+     .type = KEY_PART,
+     .required = true,
+     .offset = KEY_STORED_ELSEWHERE,
+     .help = "From the latent vector to an image with values in [-1, 1]."},
+    {.path = "model.discriminator",
+     .type = KEY_PART,
+     .required = true,
+     .offset = KEY_STORED_ELSEWHERE,
+     .help = "From an image to one logit (no sigmoid at the end): large for real."},
+    {.path = "loss",
+     .type = KEY_TEXT,
+     .fallback = "non_saturating",
+     .most = NAME_BYTES_MAX,
+     .offset = AT(loss),
+     .help = "`non_saturating` or `minimax` (Goodfellow 2014), computed on logits."},
+    {.path = "optimizer",
+     .type = KEY_OPTIMIZER,
+     .required = true,
+     .offset = KEY_STORED_ELSEWHERE,
+     .help = "One for all parts, `{adam: {lr: 2e-4}}`, or one a part, "
+             "`{generator: {adam: {…}}, discriminator: {sgd: {…}}}`."},
+
+    {.path = "train.epochs",
+     .type = KEY_INT,
+     .required = true,
+     .least = 1,
+     .most = EPOCHS_MAX,
+     .offset = AT(train.epochs),
+     .help = "Passes over the data; each has floor(samples / batch) steps."},
+    {.path = "train.batch",
+     .type = KEY_INT,
+     .fallback = "64",
+     .least = 1,
+     .most = BATCH_MAX,
+     .offset = AT(train.batch),
+     .help = "Samples a step, over all ranks."},
+    {.path = "train.shards",
+     .type = KEY_INT,
+     .fallback_note = "the largest divisor of batch up to 8 that leaves 16 samples a shard",
+     .least = 1,
+     .most = SHARDS_MAX,
+     .offset = AT(train.shards),
+     .help = "Equal pieces that every batch is cut into, whatever the number of ranks; it must "
+             "divide batch. Batch norm is per shard."},
+    {.path = "train.threads_per_shard",
+     .type = KEY_INT,
+     .fallback = "1",
+     .least = 1,
+     .most = THREADS_MAX,
+     .offset = AT(train.threads_per_shard),
+     .help = "Threads that compute one shard. It changes the last bits, so it stands here."},
+    {.path = "train.seed",
+     .type = KEY_INT,
+     .fallback = "0",
+     .least = 0,
+     .most = INT64_MAX,
+     .offset = AT(train.seed),
+     .help = "Of all random numbers: first weights, latent vectors, dropout, order of the data."},
+    {.path = "train.precision",
+     .type = KEY_CHOICE,
+     .fallback = "f32",
+     .choices = PRECISIONS,
+     .offset = KEY_STORED_ELSEWHERE,
+     .help = "Of the arithmetic."},
+    {.path = "train.reduce",
+     .type = KEY_CHOICE,
+     .fallback = "exact",
+     .choices = REDUCES,
+     .offset = KEY_STORED_ELSEWHERE,
+     .help = "How gradients are summed: `exact` gives the same bits for any number of ranks."},
+    {.path = "train.isa",
+     .type = KEY_CHOICE,
+     .fallback = "avx2",
+     .choices = ISAS,
+     .offset = AT(train.isa),
+     .help = "Instruction set on a CPU. `native` takes the best there is: faster on some "
+             "machines, but the weights then depend on the machine."},
+
+    {.path = "resources.ranks",
+     .type = KEY_RANKS,
+     .fallback = "1",
+     .least = 1,
+     .most = RANKS_MAX,
+     .offset = AT(resources.ranks_min),
+     .help = "Processes, at most as many as shards. `1..4` takes what it can get at once."},
+    {.path = "resources.device",
+     .type = KEY_CHOICE,
+     .fallback = "auto",
+     .choices = DEVICES,
+     .offset = AT(resources.device),
+     .help = "`auto`: CUDA where there is a GPU, else the CPU. `reference`: plain loops, slow."},
+    {.path = "resources.time_limit",
+     .type = KEY_DURATION,
+     .fallback = "0s",
+     .least = 0,
+     .most = YEAR_MS,
+     .offset = AT(resources.time_limit_ms),
+     .help = "Running time over all attempts, after which the job fails; `0s`: none."},
+
+    {.path = "checkpoint.every",
+     .type = KEY_INTERVAL,
+     .fallback = "1 epoch",
+     .least = 1,
+     .most = YEAR_MS,
+     .offset = AT(checkpoint.every),
+     .help = "`10 steps`, `1 epoch` or a time such as `5m`."},
+    {.path = "checkpoint.keep_last",
+     .type = KEY_INT,
+     .fallback = "2",
+     .least = 1,
+     .most = KEEP_MAX,
+     .offset = AT(checkpoint.keep_last),
+     .help = "Checkpoints kept; older ones are removed."},
+    {.path = "retry.max",
+     .type = KEY_INT,
+     .fallback = "3",
+     .least = 0,
+     .most = RETRY_MAX,
+     .offset = AT(retry.max),
+     .help = "Lost attempts in a row without a newer checkpoint before the job fails."},
+    {.path = "retry.backoff",
+     .type = KEY_DURATION,
+     .fallback = "10s",
+     .least = 0,
+     .most = DAY_MS,
+     .offset = AT(retry.backoff_ms),
+     .help = "Wait before the next attempt."},
+    {.path = "env",
+     .type = KEY_ENV,
+     .offset = AT(env),
+     .help = "Environment variables of the job's ranks, as `{NAME: value}`."},
+};
+
+const struct job_key *jobfile_keys(size_t *count_out)
+{
+    *count_out = sizeof KEYS / sizeof KEYS[0];
+    return KEYS;
+}
+
+const struct job_section *jobfile_sections(size_t *count_out)
+{
+    *count_out = sizeof SECTIONS / sizeof SECTIONS[0];
+    return SECTIONS;
+}
+
+const struct job_key *jobfile_key(const char *path)
+{
+    for (size_t i = 0; i < sizeof KEYS / sizeof KEYS[0]; i++) {
+        if (strcmp(KEYS[i].path, path) == 0) {
+            return &KEYS[i];
+        }
+    }
+    return NULL;
+}
+
+const char *jobfile_key_in(const struct job_key *key, const char *section)
+{
+    size_t length = strlen(section);
+    const char *name = key->path;
+    if (length > 0) {
+        if (strncmp(name, section, length) != 0 || name[length] != '.') {
+            return NULL;
+        }
+        name += length + 1;
+    }
+    return strchr(name, '.') == NULL ? name : NULL;
+}
+
+size_t jobfile_choice_count(const struct job_key *key)
+{
+    size_t count = 0;
+    while (key->choices != NULL && key->choices[count] != NULL) {
+        count++;
+    }
+    return count;
+}
+
+const char *job_kind_name(enum job_kind kind)
+{
+    return (unsigned)kind < JOB_KIND_COUNT ? KINDS[kind] : "?";
+}
+
+const char *device_choice_name(enum device_choice device)
+{
+    return (unsigned)device < DEVICE_COUNT ? DEVICES[device] : "?";
+}

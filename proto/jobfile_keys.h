@@ -1,0 +1,61 @@
+/*
+ * The one table of the job file's keys.  jobfile.c reads files by it, jobfile_schema.c makes the
+ * JSON schema and the reference of docs/JOBFILE.md from it.  Constant data, any thread.
+ *
+ * Adding a key is adding a row (and a field to struct job_file); adding a type is adding a row to
+ * jobfile_value.c's table and one to jobfile_schema.c's.
+ */
+#ifndef JOBFILE_KEYS_H
+#define JOBFILE_KEYS_H
+
+#include "proto/jobfile.h"
+
+enum key_type {
+    KEY_TEXT,      /* const char *; most: bytes */
+    KEY_FILE,      /* const char *: made absolute */
+    KEY_INT,       /* int64_t, or uint64_t where least is not negative */
+    KEY_CHOICE,    /* an enum that counts choices from 0 */
+    KEY_DURATION,  /* int64_t milliseconds; least and most are milliseconds */
+    KEY_INTERVAL,  /* struct interval */
+    KEY_RANKS,     /* two int64_t: least and most ranks */
+    KEY_PART,      /* read by jobfile_model.c */
+    KEY_OPTIMIZER, /* read by jobfile_model.c */
+    KEY_ENV,       /* struct env_pair array and count, read by jobfile_value.c */
+    KEY_TYPE_COUNT,
+};
+
+/* Where a row stores nothing of its own. */
+#define KEY_STORED_ELSEWHERE SIZE_MAX
+
+struct job_key {
+    const char *path; /* "train.batch" */
+    enum key_type type;
+    bool required;
+    const char *fallback;      /* the default, as one would write it; NULL: none */
+    const char *fallback_note; /* how the default is found where it is not one value */
+    int64_t least;
+    int64_t most;
+    const char *const *choices; /* ends with NULL */
+    size_t offset;              /* in struct job_file */
+    const char *only_format;    /* data.format that has this key; NULL: any */
+    const char *help;
+};
+
+/* A map of the file, with what it is about. */
+struct job_section {
+    const char *path; /* "" for the whole file */
+    const char *help;
+};
+
+const struct job_key *jobfile_keys(size_t *count_out);
+const struct job_section *jobfile_sections(size_t *count_out);
+
+/* The row of a path, or NULL. */
+const struct job_key *jobfile_key(const char *path);
+
+/* The last name of a row's path where the row stands in the section itself, else NULL. */
+const char *jobfile_key_in(const struct job_key *key, const char *section);
+
+size_t jobfile_choice_count(const struct job_key *key);
+
+#endif
