@@ -1,0 +1,181 @@
+#include "model/graph/graph.h"
+
+#include "base/mem.h"
+#include "model/graph/op.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { NODES_FIRST = 256 };
+
+/* ENGINE.md, limits: 32-bit element indices everywhere below. */
+#define ELEMENTS_MAX ((int64_t)1 << 31)
+
+struct graph {
+    struct cam_arena *arena;
+    struct node **nodes; /* each in the arena, so that a node never moves */
+    int count;
+    int capacity;
+    const char *path;
+    struct cam_err err; /* code CAM_OK: none yet */
+};
+
+struct graph *graph_create(void)
+{
+    struct graph *graph = cam_alloc(1, sizeof *graph);
+    if (graph == NULL) {
+        return NULL;
+    }
+    graph->arena = cam_arena_create();
+    graph->path = "";
+    if (graph->arena == NULL) {
+        graph_destroy(graph);
+        return NULL;
+    }
+    return graph;
+}
+
+void graph_destroy(struct graph *graph)
+{
+    if (graph == NULL) {
+        return;
+    }
+    cam_arena_destroy(graph->arena);
+    cam_free(graph->nodes);
+    cam_free(graph);
+}
+
+enum cam_code graph_status(const struct graph *graph, struct cam_err *err)
+{
+    return graph->err.code == CAM_OK ? CAM_OK
+                                     : cam_fail(err, graph->err.code, "%s", graph->err.text);
+}
+
+int graph_fail(struct graph *graph, enum cam_code code, const char *format, ...)
+{
+    if (graph->err.code == CAM_OK) {
+        va_list arguments;
+        va_start(arguments, format);
+        (void)vsnprintf(graph->err.text, sizeof graph->err.text, format, arguments);
+        va_end(arguments);
+        graph->err.code = code;
+    }
+    return NODE_NONE;
+}
+
+void graph_set_path(struct graph *graph, const char *path)
+{
+    if (strcmp(path, graph->path) == 0) {
+        return;
+    }
+    const char *copy = cam_arena_strdup(graph->arena, path);
+    if (copy == NULL) {
+        graph_fail(graph, CAM_NO_MEMORY, "no memory for a graph");
+        return;
+    }
+    graph->path = copy;
+}
+
+int graph_count(const struct graph *graph)
+{
+    return graph->count;
+}
+
+const struct node *graph_node(const struct graph *graph, int node)
+{
+    return graph->nodes[node];
+}
+
+struct cam_arena *graph_arena(struct graph *graph)
+{
+    return graph->arena;
+}
+
+static int push(struct graph *graph, const struct node *node)
+{
+    if (graph->count == graph->capacity) {
+        int capacity = graph->capacity == 0 ? NODES_FIRST : 2 * graph->capacity;
+        struct node **nodes =
+            cam_grow(graph->nodes, (size_t)graph->capacity, (size_t)capacity, sizeof *nodes);
+        if (nodes == NULL) {
+            return graph_fail(graph, CAM_NO_MEMORY, "no memory for a graph of %d nodes", capacity);
+        }
+        graph->nodes = nodes;
+        graph->capacity = capacity;
+    }
+    struct node *copy = cam_arena_alloc(graph->arena, 1, sizeof *copy);
+    if (copy == NULL) {
+        return graph_fail(graph, CAM_NO_MEMORY, "no memory for a graph");
+    }
+    *copy = *node;
+    graph->nodes[graph->count] = copy;
+    return graph->count++;
+}
+
+static bool check_size(struct graph *graph, const struct node *node)
+{
+    char text[96];
+    int64_t count = 1;
+    for (int i = 0; i < node->shape.rank; i++) {
+        int64_t size = node->shape.dim[i];
+        if (size < 1 || size >= ELEMENTS_MAX || count * size >= ELEMENTS_MAX) {
+            graph_fail(graph, CAM_INVALID,
+                       "%s gives a tensor of shape %s, allowed are 1 to 2^31 - 1 elements",
+                       op_get(node->op)->name, shape_text(&node->shape, text, sizeof text));
+            return false;
+        }
+        count *= size;
+    }
+    return true;
+}
+
+int graph_append(struct graph *graph, enum op_kind op, const int *inputs, int input_count,
+                 const struct op_attr *attr)
+{
+    const struct op *row = op_get(op);
+    const struct node *nodes[NODE_INPUTS_MAX] = {0};
+    struct node node = {.op = op, .input_count = input_count, .path = graph->path};
+    if (graph->err.code != CAM_OK) {
+        return NODE_NONE;
+    }
+    if (input_count > NODE_INPUTS_MAX ||
+        (row->input_count >= 0 ? input_count != row->input_count : input_count < 1)) {
+        return graph_fail(graph, CAM_INTERNAL, "%s got %d inputs", row->name, input_count);
+    }
+    for (int i = 0; i < input_count; i++) {
+        if (inputs[i] < 0 || inputs[i] >= graph->count) {
+            return graph_fail(graph, CAM_INTERNAL, "%s reads node %d of %d", row->name, inputs[i],
+                              graph->count);
+        }
+        node.input[i] = inputs[i];
+        nodes[i] = graph->nodes[inputs[i]];
+    }
+    if (attr != NULL) {
+        node.attr = *attr;
+    }
+    struct cam_err err = {0};
+    enum cam_code rc = row->infer(nodes, input_count, &node.attr, &node.shape, &err);
+    if (rc != CAM_OK) {
+        return graph_fail(graph, rc, "%s", err.text);
+    }
+    return check_size(graph, &node) ? push(graph, &node) : NODE_NONE;
+}
+
+int graph_leaf(struct graph *graph, enum op_kind op, int slot, const struct shape *shape)
+{
+    return graph_append(graph, op, NULL, 0, &(struct op_attr){.slot = slot, .shape = *shape});
+}
+
+int graph_constant(struct graph *graph, double value, const struct shape *shape)
+{
+    return graph_append(graph, OP_CONSTANT, NULL, 0,
+                        &(struct op_attr){.value = value, .shape = *shape});
+}
+
+int graph_random(struct graph *graph, enum op_kind op, const struct shape *shape, uint32_t stream,
+                 bool by_row)
+{
+    return graph_append(graph, op, NULL, 0,
+                        &(struct op_attr){.shape = *shape, .stream = stream, .by_row = by_row});
+}

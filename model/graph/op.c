@@ -1,0 +1,90 @@
+#include "model/graph/op_rules.h"
+
+#include <assert.h>
+
+/* Tolerances: exact for what only moves or compares, some units in the last place (6e-8) for
+ * arithmetic and the vector maths library, and room for another order of adding in sums. */
+#define EXACT  0.0
+#define CLOSE  2e-6
+#define SUMMED 2e-5
+
+#define LEAF(n, i)                                                                                 \
+    {                                                                                              \
+        .name = n, .class = OP_CLASS_LEAF, .infer = i, .gradient = op_none_gradient,               \
+        .tolerance = EXACT                                                                         \
+    }
+#define RANDOM(n, t)                                                                               \
+    {                                                                                              \
+        .name = n, .class = OP_CLASS_RANDOM, .infer = op_random_infer,                             \
+        .gradient = op_none_gradient, .tolerance = t                                               \
+    }
+#define ELEMENTWISE(n, inputs, g, t)                                                               \
+    {                                                                                              \
+        .name = n, .class = OP_CLASS_ELEMENTWISE, .input_count = inputs,                           \
+        .infer = op_elementwise_infer, .gradient = g, .tolerance = t                               \
+    }
+#define FORM(n, c, inputs, prefix)                                                                 \
+    {                                                                                              \
+        .name = n, .class = c, .input_count = inputs, .infer = prefix##_infer,                     \
+        .gradient = prefix##_gradient, .tolerance = EXACT                                          \
+    }
+#define PRODUCT(n, prefix)                                                                         \
+    {                                                                                              \
+        .name = n, .class = OP_CLASS_PRODUCT, .input_count = 2, .infer = prefix##_infer,           \
+        .gradient = prefix##_gradient, .flops = prefix##_flops, .tolerance = SUMMED                \
+    }
+
+static const struct op OPS[] = {
+    [OP_PARAMETER] = LEAF("parameter", op_leaf_infer),
+    [OP_BUFFER] = LEAF("buffer", op_leaf_infer),
+    [OP_INPUT] = LEAF("input", op_leaf_infer),
+    [OP_SCALAR] = LEAF("scalar", op_scalar_infer),
+    [OP_CONSTANT] = LEAF("constant", op_leaf_infer),
+    [OP_IOTA] = LEAF("iota", op_iota_infer),
+    [OP_UNIFORM] = RANDOM("uniform", EXACT),
+    [OP_NORMAL] = RANDOM("normal", CLOSE),
+    [OP_ADD] = ELEMENTWISE("add", 2, op_add_gradient, CLOSE),
+    [OP_SUB] = ELEMENTWISE("sub", 2, op_sub_gradient, CLOSE),
+    [OP_MUL] = ELEMENTWISE("mul", 2, op_mul_gradient, CLOSE),
+    [OP_DIV] = ELEMENTWISE("div", 2, op_div_gradient, CLOSE),
+    [OP_MAX] = ELEMENTWISE("max", 2, op_max_gradient, EXACT),
+    [OP_MIN] = ELEMENTWISE("min", 2, op_min_gradient, EXACT),
+    [OP_GREATER] = ELEMENTWISE("greater", 2, op_none_gradient, EXACT),
+    [OP_EQUAL] = ELEMENTWISE("equal", 2, op_none_gradient, EXACT),
+    [OP_SELECT] = ELEMENTWISE("select", 3, op_select_gradient, EXACT),
+    [OP_NEG] = ELEMENTWISE("neg", 1, op_neg_gradient, EXACT),
+    [OP_ABS] = ELEMENTWISE("abs", 1, op_abs_gradient, EXACT),
+    [OP_SIGN] = ELEMENTWISE("sign", 1, op_none_gradient, EXACT),
+    [OP_EXP] = ELEMENTWISE("exp", 1, op_exp_gradient, CLOSE),
+    [OP_LOG] = ELEMENTWISE("log", 1, op_log_gradient, CLOSE),
+    [OP_SQRT] = ELEMENTWISE("sqrt", 1, op_sqrt_gradient, CLOSE),
+    [OP_TANH] = ELEMENTWISE("tanh", 1, op_tanh_gradient, CLOSE),
+    [OP_SIGMOID] = ELEMENTWISE("sigmoid", 1, op_sigmoid_gradient, CLOSE),
+    [OP_SOFTPLUS] = ELEMENTWISE("softplus", 1, op_softplus_gradient, CLOSE),
+    [OP_SIN] = ELEMENTWISE("sin", 1, op_sin_gradient, CLOSE),
+    [OP_COS] = ELEMENTWISE("cos", 1, op_cos_gradient, CLOSE),
+    [OP_STOP_GRADIENT] = ELEMENTWISE("stop_gradient", 1, op_none_gradient, EXACT),
+    [OP_BROADCAST] = FORM("broadcast", OP_CLASS_VIEW, 1, op_broadcast),
+    [OP_RESHAPE] = FORM("reshape", OP_CLASS_VIEW, 1, op_reshape),
+    [OP_PERMUTE] = FORM("permute", OP_CLASS_VIEW, 1, op_permute),
+    [OP_SLICE] = FORM("slice", OP_CLASS_VIEW, 1, op_slice),
+    [OP_PAD] = FORM("pad", OP_CLASS_MOVE, 1, op_pad),
+    [OP_CONCAT] = FORM("concat", OP_CLASS_MOVE, -1, op_concat),
+    [OP_SUM] = {.name = "sum",
+                .class = OP_CLASS_SUM,
+                .input_count = 1,
+                .infer = op_sum_infer,
+                .gradient = op_sum_gradient,
+                .tolerance = SUMMED},
+    [OP_MATMUL] = PRODUCT("matmul", op_matmul),
+    [OP_CONV2D] = PRODUCT("conv2d", op_conv2d),
+    [OP_CONV2D_GRAD_INPUT] = PRODUCT("conv2d_grad_input", op_conv2d_grad_input),
+    [OP_CONV2D_GRAD_WEIGHT] = PRODUCT("conv2d_grad_weight", op_conv2d_grad_weight),
+};
+_Static_assert(sizeof OPS / sizeof OPS[0] == OP_COUNT, "a row for every operator");
+
+const struct op *op_get(enum op_kind kind)
+{
+    assert((unsigned)kind < OP_COUNT);
+    return &OPS[kind];
+}
