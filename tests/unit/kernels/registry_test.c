@@ -1,0 +1,77 @@
+/* Backends by name, and the smallest plan on the one that is always there. */
+#include "../unit.h"
+
+#include "base/mem.h"
+#include "kernels/registry.h"
+
+#include <string.h>
+
+static void test_reference_is_linked_in(void **state)
+{
+    (void)state;
+    struct cam_err err;
+    const struct backend *backend = NULL;
+    ASSERT_OK(registry_find("reference", "/nowhere", &backend, &err), err);
+    assert_string_equal(backend->name, "reference");
+    assert_int_equal(backend->version, BACKEND_VERSION);
+    assert_false(backend->fuses);
+}
+
+static void test_a_missing_module_is_named(void **state)
+{
+    (void)state;
+    struct cam_err err;
+    const struct backend *backend = NULL;
+    assert_int_equal(registry_find("abacus", "/nowhere", &backend, &err), CAM_NOT_FOUND);
+    assert_non_null(strstr(err.text, "/nowhere/cambrian-backend-abacus.so"));
+    assert_int_equal(registry_find("../abacus", "/nowhere", &backend, &err), CAM_NOT_FOUND);
+}
+
+/* out = parameter + scalar, by hand. */
+static void test_a_plan_of_one_step(void **state)
+{
+    (void)state;
+    const struct plan_value values[] = {
+        {.storage = STORAGE_PARAMETER, .slot = 0, .offset = 1, .shape = {{2}, 1}},
+        {.storage = STORAGE_INPUT, .slot = 0, .shape = {{2}, 1}},
+        {.storage = STORAGE_OUTPUT, .slot = -1, .offset = 2, .shape = {{2}, 1}},
+    };
+    const struct plan_step steps[] = {
+        {.kind = PLAN_OPERATOR, .op = OP_ADD, .input_count = 2, .input = {0, 1}, .output = 2,
+         .path = "sum"},
+    };
+    const struct plan plan = {.value_count = 3, .values = values, .step_count = 1, .steps = steps,
+                              .output_floats = 4};
+    const float parameters[] = {9.0f, 1.0f, 2.0f};
+    const float input[] = {10.0f, 20.0f};
+    const void *inputs[] = {input};
+    float output[4] = {0};
+    const struct bindings bindings = {.parameters = parameters, .inputs = inputs, .output = output};
+    const struct random_context random = {0};
+    const struct backend_options options = {.lanes = 1, .threads_per_shard = 1};
+    const struct backend *backend = NULL;
+    struct backend_instance *instance = NULL;
+    struct executable *executable = NULL;
+    struct cam_err err;
+    ASSERT_OK(registry_find("reference", "", &backend, &err), err);
+    ASSERT_OK(backend->open(&options, &instance, &err), err);
+    ASSERT_OK(backend->compile(instance, &plan, &executable, &err), err);
+    backend->lane_begin(instance, 0);
+    unsigned long before = cam_alloc_count();
+    ASSERT_OK(backend->prepare(executable, &bindings, &err), err);
+    ASSERT_OK(backend->launch(executable, 0, &bindings, &random, &err), err);
+    assert_int_equal(cam_alloc_count(), before);
+    assert_true(output[2] == 11.0f && output[3] == 22.0f);
+    backend->destroy(executable);
+    backend->close(instance);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reference_is_linked_in),
+        cmocka_unit_test(test_a_missing_module_is_named),
+        cmocka_unit_test(test_a_plan_of_one_step),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
