@@ -25,9 +25,9 @@ void reference_matmul(const struct kernel_call *call)
 /* The sizes of the three tensors that a convolution relates. */
 struct geometry {
     const struct window *window;
-    struct shape x; /* (N,H,W,I) */
-    struct shape w; /* (KH,KW,I/groups,O) */
-    struct shape y; /* (N,H',W',O) */
+    struct shape x;    /* (N,H,W,I) */
+    struct shape w;    /* (KH,KW,I/groups,O) */
+    struct shape y;    /* (N,H',W',O) */
     int64_t group_out; /* O of one group */
 };
 
@@ -46,7 +46,8 @@ static int64_t at(const struct shape *shape, int64_t a, int64_t b, int64_t c, in
     return ((a * shape->dim[1] + b) * shape->dim[2] + c) * shape->dim[3] + d;
 }
 
-/* The place in x that output place p sees through tap k along axis a (0: height); may be outside. */
+/* The place in x that output place p sees through tap k along axis a (0: height); may be outside.
+ */
 static int64_t place_in(const struct window *window, int a, int64_t p, int64_t k)
 {
     return p * window->stride[a] + k * window->dilation[a] - window->pad_before[a];
@@ -139,21 +140,21 @@ static void fill(const struct kernel_call *call, const struct geometry *g,
 
 void reference_conv2d(const struct kernel_call *call)
 {
-    struct geometry g = geometry_of(call, &call->input[0].shape, &call->input[1].shape,
-                                    &call->output.shape);
+    struct geometry g =
+        geometry_of(call, &call->input[0].shape, &call->input[1].shape, &call->output.shape);
     fill(call, &g, conv_element);
 }
 
 void reference_conv2d_grad_input(const struct kernel_call *call)
 {
-    struct geometry g = geometry_of(call, &call->output.shape, &call->input[1].shape,
-                                    &call->input[0].shape);
+    struct geometry g =
+        geometry_of(call, &call->output.shape, &call->input[1].shape, &call->input[0].shape);
     fill(call, &g, grad_input_element);
 }
 
 void reference_conv2d_grad_weight(const struct kernel_call *call)
 {
-    struct geometry g = geometry_of(call, &call->input[0].shape, &call->output.shape,
-                                    &call->input[1].shape);
+    struct geometry g =
+        geometry_of(call, &call->input[0].shape, &call->output.shape, &call->input[1].shape);
     fill(call, &g, grad_weight_element);
 }

@@ -48,8 +48,7 @@ static double evaluate_instruction(const struct evaluation *run,
 static void evaluate(const struct evaluation *run, const int64_t *index, double *registers)
 {
     for (int i = 0; i < run->program->instruction_count; i++) {
-        registers[i] =
-            evaluate_instruction(run, &run->program->instructions[i], index, registers);
+        registers[i] = evaluate_instruction(run, &run->program->instructions[i], index, registers);
     }
 }
 

@@ -120,8 +120,9 @@ static bool reference_query(const struct backend_instance *instance, enum op_kin
 
 static void reference_profile(const struct backend_instance *instance, struct cam_text *out)
 {
-    cam_text_add(out, "\"device\": \"reference\", \"isa\": \"portable\", \"storage\": \"%s\", "
-                      "\"engine\": \"%s\"",
+    cam_text_add(out,
+                 "\"device\": \"reference\", \"isa\": \"portable\", \"storage\": \"%s\", "
+                 "\"engine\": \"%s\"",
                  instance->options.f64 ? "f64" : "f32", CAMBRIAN_VERSION);
 }
 
