@@ -19,11 +19,11 @@ struct source;
 
 /* What the headers say. */
 struct source_info {
-    int64_t count;     /* samples */
-    int64_t height;    /* pixels */
-    int64_t width;     /* pixels */
+    int64_t count;  /* samples */
+    int64_t height; /* pixels */
+    int64_t width;  /* pixels */
     int64_t channels;
-    int64_t classes;   /* 0: no labels */
+    int64_t classes; /* 0: no labels */
 };
 
 /* Opens and checks headers; errors name the file, what was found and what is allowed. */

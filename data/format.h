@@ -1,0 +1,41 @@
+/*
+ * What source.c needs of a data format: one row of its table is one of these.  Private to data/.
+ */
+#ifndef FORMAT_H
+#define FORMAT_H
+
+#include "data/source.h"
+
+#include <jansson.h>
+
+/* Enough for every role of a file ("images", "labels"). */
+enum { FORMAT_FILES_MAX = 4 };
+
+struct format_file {
+    const char *role;
+    const char *path;
+};
+
+struct source_format {
+    const char *name;
+    /* Reads headers; fills *info and *state_out, which ends with close. */
+    enum cam_code (*open)(const struct data_spec *spec, void **state_out, struct source_info *info,
+                          struct cam_err *err);
+    enum cam_code (*load)(void *state, struct cam_err *err);
+    /* index is in range. */
+    void (*read)(const void *state, int64_t index, float *pixels, int32_t *label_out);
+    void (*close)(void *state);
+    /* The files that a spec names; returns how many. */
+    int (*files)(const struct data_spec *spec, struct format_file out[FORMAT_FILES_MAX]);
+    /* What identifies the data beside the files, as a new JSON object; NULL when memory is short.
+     */
+    json_t *(*describe)(const struct data_spec *spec);
+};
+
+extern const struct source_format IDX_FORMAT;
+extern const struct source_format GLYPHS_FORMAT;
+
+/* A byte of a grey or colour value as the float that networks see: 0 is -1, 255 is 1. */
+float format_pixel(uint8_t value);
+
+#endif

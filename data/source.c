@@ -1,0 +1,136 @@
+#include "data/source.h"
+
+#include "base/mem.h"
+#include "data/format.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const struct source_format *const FORMATS[] = {
+    [DATA_GLYPHS] = &GLYPHS_FORMAT,
+    [DATA_IDX] = &IDX_FORMAT,
+};
+_Static_assert(sizeof FORMATS / sizeof FORMATS[0] == DATA_FORMAT_COUNT, "every format needs a row");
+
+struct source {
+    const struct source_format *format;
+    void *state;
+    struct source_info info;
+    bool loaded;
+};
+
+/* Divided rather than multiplied by a rounded reciprocal, so that 0 and 255 are -1 and 1 exactly.
+ */
+float format_pixel(uint8_t value)
+{
+    return (float)(value * 2 - 255) / 255.0F;
+}
+
+enum cam_code source_open(const struct data_spec *spec, struct source **out, struct cam_err *err)
+{
+    struct source *source = cam_alloc(1, sizeof *source);
+    if (source == NULL) {
+        return cam_fail(err, CAM_NO_MEMORY, "data source: out of memory");
+    }
+    source->format = FORMATS[spec->format];
+    enum cam_code rc = source->format->open(spec, &source->state, &source->info, err);
+    if (rc != CAM_OK) {
+        cam_free(source);
+        return rc;
+    }
+    *out = source;
+    return CAM_OK;
+}
+
+void source_close(struct source *source)
+{
+    if (source != NULL) {
+        source->format->close(source->state);
+        cam_free(source);
+    }
+}
+
+const struct source_info *source_info(const struct source *source)
+{
+    return &source->info;
+}
+
+enum cam_code source_load(struct source *source, struct cam_err *err)
+{
+    if (source->loaded) {
+        return CAM_OK;
+    }
+    enum cam_code rc = source->format->load(source->state, err);
+    source->loaded = rc == CAM_OK;
+    return rc;
+}
+
+enum cam_code source_read(const struct source *source, int64_t index, float *pixels,
+                          int32_t *label_out, struct cam_err *err)
+{
+    assert(source->loaded);
+    if (index < 0 || index >= source->info.count) {
+        return cam_fail(err, CAM_INTERNAL, "sample %" PRId64 " of a source that has %" PRId64,
+                        index, source->info.count);
+    }
+    source->format->read(source->state, index, pixels, label_out);
+    return CAM_OK;
+}
+
+/* One file's line of the identity. */
+static enum cam_code describe_file(const struct format_file *file, bool whole, json_t **out,
+                                   struct cam_err *err)
+{
+    struct stat info;
+    if (stat(file->path, &info) != 0) {
+        return cam_fail_errno(err, errno, "data %s %s", file->role, file->path);
+    }
+    char digest[CAM_DIGEST_HEX_SIZE] = "";
+    if (whole) {
+        enum cam_code rc = cam_digest_of_file(file->path, digest, err);
+        if (rc != CAM_OK) {
+            return rc;
+        }
+    }
+    int64_t mtime_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
+    *out = json_pack("{s:s, s:s, s:I, s:I}", "role", file->role, "path", file->path, "size",
+                     (json_int_t)info.st_size, "mtime_ns", (json_int_t)mtime_ns);
+    if (whole && *out != NULL) {
+        (void)json_object_set_new(*out, "sha256", json_string(digest));
+    }
+    return *out != NULL ? CAM_OK
+                        : cam_fail(err, CAM_INVALID, "data %s %s: its path is not UTF-8",
+                                   file->role, file->path);
+}
+
+enum cam_code source_identity(const struct data_spec *spec, bool whole, char **json_out,
+                              struct cam_err *err)
+{
+    const struct source_format *format = FORMATS[spec->format];
+    struct format_file files[FORMAT_FILES_MAX];
+    int count = format->files(spec, files);
+    json_t *identity = format->describe(spec);
+    json_t *list = json_array();
+    enum cam_code rc = CAM_OK;
+    for (int i = 0; rc == CAM_OK && i < count; i++) {
+        json_t *file = NULL;
+        rc = describe_file(&files[i], whole, &file, err);
+        if (rc == CAM_OK && json_array_append_new(list, file) != 0) {
+            rc = cam_fail(err, CAM_NO_MEMORY, "identity of the data: out of memory");
+        }
+    }
+    (void)json_object_set_new(identity, "files", list);
+    char *text = rc == CAM_OK ? json_dumps(identity, JSON_COMPACT) : NULL;
+    json_decref(identity);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    *json_out = text != NULL ? cam_strdup(text) : NULL;
+    free(text);
+    return *json_out != NULL ? CAM_OK
+                             : cam_fail(err, CAM_NO_MEMORY, "identity of the data: out of memory");
+}
