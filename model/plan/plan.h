@@ -31,6 +31,7 @@ struct plan_value {
     int slot;           /* parameter, buffer, input or scalar index; else -1 */
     int64_t offset;     /* floats from the start of its arena or block; 0 for inputs */
     struct shape shape;
+    int alias;          /* the value at whose place this reshape is; else its own index */
 };
 
 enum plan_step_kind { PLAN_OPERATOR, PLAN_PROGRAM };

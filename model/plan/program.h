@@ -8,6 +8,9 @@
  * whole space row-major.  Sums add a register over the axes of `sum_axes` (all sums of a program
  * have the same axes) into a dense value over the remaining axes.
  *
+ * The space has rank >= 1 and neighbouring axes are merged wherever every index map allows, so the
+ * innermost run is as long as it can be; sizes of 1 are gone (but for a space of one element).
+ *
  * Order of a sum: fixed by the program alone; each backend states and tests its own.
  */
 #ifndef PROGRAM_H

@@ -1,0 +1,121 @@
+/*
+ * What the planner's passes share while a plan is made; inside model/plan only.
+ *
+ *   plan_order.c    which nodes are reached, and how often each is used
+ *   plan_view.c     a chain of views as one index map over the tensor below it
+ *   plan_fuse.c     fused: which program or operator step makes each node, in which order
+ *   plan_join.c     fused: adds one node to one program, within the limits
+ *   plan_plain.c    not fused: a step a node
+ *   plan_values.c   values, program stores and step operands, once all steps are known
+ *   plan_collapse.c merges the axes of a program's space
+ *   plan_memory.c   lifetimes and offsets
+ *
+ * A node is *transparent* where it is its input (stop_gradient; a sum over sizes of 1): every pass
+ * sees through it with plan_through.  Steps are only ever appended, and run in that order: a node
+ * may use what a step of a lower number made.
+ */
+#ifndef PLAN_BUILD_H
+#define PLAN_BUILD_H
+
+#include "base/arena.h"
+#include "model/graph/op.h"
+#include "model/plan/plan.h"
+
+enum { NONE = -1 };
+
+/* Of one node. */
+struct plan_note {
+    bool reached;
+    int uses;   /* by reached nodes and outputs that do not (yet) find it in a register */
+    int step;   /* that makes it; NONE: not made (yet), or a leaf */
+    int source; /* its register in that step's program; NONE: an operator's or a sum's */
+    int value;  /* NONE until plan_values */
+    int output; /* the request's output that it is made in place for; NONE */
+};
+
+/* A step while its program may still grow. */
+struct plan_draft {
+    struct program *program; /* NULL: an operator */
+    int node;                /* operator: what it computes.  Program: its first node */
+    int stored;              /* registers that have uses outside of the program so far */
+    int output;              /* a copy for this output of the request; NONE */
+    int output_source;       /* ... of this register; operators (not fused): of its input */
+};
+
+struct plan_builder {
+    const struct plan_request *request;
+    const struct graph *graph;
+    struct cam_arena *scratch; /* dies with the builder */
+    struct plan *plan;         /* its arena holds programs */
+    struct plan_note *notes;   /* by node */
+    int node_count;            /* up to the last output */
+    struct plan_draft *drafts;
+    int draft_count;
+    int draft_capacity;
+    int open_from; /* programs from this step on may still grow */
+    struct plan_value *values;
+    int value_count;
+    int value_capacity;
+    bool no_memory;
+};
+
+/* A tensor seen through views: element i of `shape` is at offset + sum(i[d] * stride[d]) of the
+ * dense tensor `base`. */
+struct plan_view {
+    int base;
+    struct shape shape;
+    int64_t offset;
+    int64_t stride[SHAPE_RANK_MAX];
+};
+
+static inline const struct node *plan_node(const struct plan_builder *b, int node)
+{
+    return graph_node(b->graph, node);
+}
+
+static inline enum op_class plan_class(const struct plan_builder *b, int node)
+{
+    return op_get(plan_node(b, node)->op)->class;
+}
+
+/* plan_order.c */
+int plan_through(const struct plan_builder *b, int node);
+bool plan_is_leaf(const struct plan_builder *b, int node); /* exists in memory before the plan */
+bool plan_order(struct plan_builder *b);
+
+/* plan_view.c */
+struct plan_view plan_view_dense(int base, const struct shape *shape);
+/* The view of `inner` that a view node makes; false where strides cannot say it. */
+bool plan_view_apply(const struct node *node, const struct plan_view *inner, struct plan_view *out);
+bool plan_view_is_dense(const struct plan_view *view, const struct shape *base_shape);
+
+/* plan_fuse.c, plan_plain.c: make all drafts. */
+void plan_fuse(struct plan_builder *b);
+void plan_plain(struct plan_builder *b);
+int plan_draft_add(struct plan_builder *b, int node, const struct shape *space);
+
+/* One operand of a node that is being placed. */
+struct plan_operand {
+    struct plan_view view;
+    bool direct; /* through no view: a register where it is made in the same program */
+};
+
+/* plan_join.c: adds the node (elementwise, sum, random, iota; a view or constant: as a copy) to the
+ * program of a step; false, with nothing changed, where a limit is passed. */
+bool plan_join(struct plan_builder *b, int step, int node, const struct plan_operand *operands,
+               int count);
+bool plan_join_shares(const struct plan_builder *b, int step, const struct plan_operand *operands,
+                      int count);
+/* The register of an operand in the program of a step, appended where it is not there. */
+int plan_join_register(struct plan_builder *b, int step, const struct plan_operand *operand);
+
+/* plan_collapse.c */
+void plan_collapse(struct program *program);
+
+/* plan_values.c: values and steps from drafts. */
+void plan_values(struct plan_builder *b);
+
+/* plan_memory.c: offsets of the activation values; sets plan->activation_floats. */
+void plan_memory(struct plan_builder *b);
+
+#endif

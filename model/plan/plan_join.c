@@ -1,0 +1,198 @@
+/* Adds nodes to programs: loads, constants and registers, within the limits of program.h. */
+#include "model/plan/plan_build.h"
+
+#include <string.h>
+
+static bool same_load(const struct program_load *load, const struct plan_view *view)
+{
+    return load->value == view->base && load->offset == view->offset &&
+           memcmp(load->stride, view->stride, sizeof load->stride) == 0;
+}
+
+static int append(struct program *program, const struct program_instruction *instruction)
+{
+    if (program->instruction_count == PROGRAM_INSTRUCTIONS_MAX) {
+        return NONE;
+    }
+    program->instructions[program->instruction_count] = *instruction;
+    return program->instruction_count++;
+}
+
+/* While a program grows, a load's `value` is the node that it reads. */
+static int load_register(struct program *program, const struct plan_view *view)
+{
+    for (int i = 0; i < program->instruction_count; i++) {
+        const struct program_instruction *instruction = &program->instructions[i];
+        if (instruction->op == OP_INPUT && same_load(&program->loads[instruction->load], view)) {
+            return i;
+        }
+    }
+    if (program->load_count == PROGRAM_LOADS_MAX) {
+        return NONE;
+    }
+    struct program_load *load = &program->loads[program->load_count];
+    *load = (struct program_load){.value = view->base, .offset = view->offset};
+    memcpy(load->stride, view->stride, sizeof load->stride);
+    return append(program,
+                  &(struct program_instruction){.op = OP_INPUT, .load = program->load_count++});
+}
+
+static int constant_register(struct program *program, double value)
+{
+    for (int i = 0; i < program->instruction_count; i++) {
+        const struct program_instruction *instruction = &program->instructions[i];
+        if (instruction->op == OP_CONSTANT &&
+            memcmp(&instruction->value, &value, sizeof value) == 0) {
+            return i;
+        }
+    }
+    return append(program, &(struct program_instruction){.op = OP_CONSTANT, .value = value});
+}
+
+/* A random or iota node whose shape is the space. */
+static int generator_register(struct program *program, const struct node *node)
+{
+    struct program_instruction instruction = {.op = node->op, .axis = node->attr.axis};
+    if (node->op != OP_IOTA) {
+        instruction.stream = node->attr.stream;
+        instruction.by_row = node->attr.by_row;
+        shape_strides(&node->shape, instruction.element_stride);
+        if (node->attr.by_row) {
+            instruction.element_stride[0] = 0;
+            instruction.row_stride[0] = 1;
+        }
+    }
+    return append(program, &instruction);
+}
+
+static bool is_generator(enum op_kind op)
+{
+    return op == OP_UNIFORM || op == OP_NORMAL || op == OP_IOTA;
+}
+
+int plan_join_register(struct plan_builder *b, int step, const struct plan_operand *operand)
+{
+    struct program *program = b->drafts[step].program;
+    const struct node *node = plan_node(b, operand->view.base);
+    struct plan_note *note = &b->notes[operand->view.base];
+    if (node->op == OP_CONSTANT) {
+        return constant_register(program, node->attr.value);
+    }
+    if (operand->direct && note->step == step && note->source != NONE) {
+        return note->source;
+    }
+    if (operand->direct && note->step == NONE && is_generator(node->op)) {
+        int source = generator_register(program, node);
+        if (source != NONE) {
+            note->step = step;
+            note->source = source;
+            b->drafts[step].stored++;
+        }
+        return source;
+    }
+    return load_register(program, &operand->view);
+}
+
+bool plan_join_shares(const struct plan_builder *b, int step, const struct plan_operand *operands,
+                      int count)
+{
+    const struct program *program = b->drafts[step].program;
+    for (int i = 0; i < count; i++) {
+        for (int k = 0; k < program->load_count; k++) {
+            if (same_load(&program->loads[k], &operands[i].view)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* A register found by this node is one use less from outside. */
+static void take_registers(struct plan_builder *b, int step, const struct plan_operand *operands,
+                           int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct plan_note *note = &b->notes[operands[i].view.base];
+        if (operands[i].direct && note->step == step && note->source != NONE && --note->uses == 0) {
+            b->drafts[step].stored--;
+        }
+    }
+}
+
+static bool add_sum(struct plan_builder *b, int step, int node, int source)
+{
+    struct program *program = b->drafts[step].program;
+    const struct node *n = plan_node(b, node);
+    uint32_t axes = 0;
+    for (int i = 0; i < program->space.rank; i++) {
+        axes |= program->space.dim[i] > 1 ? n->attr.axes & 1u << i : 0;
+    }
+    if (program->sum_count == PROGRAM_STORES_MAX ||
+        (program->sum_count > 0 && program->sum_axes != axes)) {
+        return false;
+    }
+    program->sum_axes = axes;
+    program->sums[program->sum_count++] = (struct program_output){.value = node, .source = source};
+    return true;
+}
+
+static bool add_node(struct plan_builder *b, int step, int node, const int *sources, int count)
+{
+    struct program_instruction instruction = {.op = plan_node(b, node)->op};
+    struct plan_note *note = &b->notes[node];
+    note->step = step;
+    if (plan_class(b, node) == OP_CLASS_SUM) {
+        return add_sum(b, step, node, sources[0]);
+    }
+    if (plan_class(b, node) == OP_CLASS_ELEMENTWISE) {
+        memcpy(instruction.source, sources, (size_t)count * sizeof *sources);
+        note->source = append(b->drafts[step].program, &instruction);
+    } else {
+        note->source = sources[0]; /* a copy of a view or a constant, or a generator itself */
+    }
+    return note->source != NONE;
+}
+
+bool plan_join(struct plan_builder *b, int step, int node, const struct plan_operand *operands,
+               int count)
+{
+    struct plan_draft *draft = &b->drafts[step];
+    struct program *program = draft->program;
+    int sources[NODE_INPUTS_MAX] = {0};
+    struct plan_note saved[NODE_INPUTS_MAX];
+    const struct plan_draft saved_draft = *draft;
+    const struct plan_note saved_node = b->notes[node];
+    const int loads = program->load_count;
+    const int instructions = program->instruction_count;
+    const int sums = program->sum_count;
+    bool fits = true;
+    for (int i = 0; i < count; i++) {
+        saved[i] = b->notes[operands[i].view.base];
+    }
+    for (int i = 0; i < count && fits; i++) {
+        sources[i] = plan_join_register(b, step, &operands[i]);
+        fits = sources[i] != NONE;
+    }
+    fits = fits && add_node(b, step, node, sources, count);
+    if (fits) {
+        if (plan_class(b, node) != OP_CLASS_SUM && saved_node.step == NONE &&
+            !is_generator(plan_node(b, node)->op)) {
+            draft->stored++;
+        }
+        if (operands[0].view.base != node) {
+            take_registers(b, step, operands, count);
+        }
+        fits = draft->stored <= PROGRAM_STORES_MAX;
+    }
+    if (!fits) {
+        for (int i = 0; i < count; i++) {
+            b->notes[operands[i].view.base] = saved[i];
+        }
+        b->notes[node] = saved_node;
+        *draft = saved_draft;
+        program->load_count = loads;
+        program->instruction_count = instructions;
+        program->sum_count = sums;
+    }
+    return fits;
+}
