@@ -1,0 +1,31 @@
+/*
+ * Weights in the layout that a convolution asked for: packed from the parameters once an
+ * execution, in prepare, then read by every lane.  Steps that want the same weights in the same
+ * layout share one.  Owned by the executable.
+ */
+#ifndef CPU_PACK_H
+#define CPU_PACK_H
+
+#include "kernels/cpu/dnn.h"
+
+struct pack {
+    int value; /* of the plan: the parameter */
+    dnnl_memory_desc_t layout;
+    float *data;
+    size_t bytes;
+    char *scratch;
+    struct dnn_call reorder; /* with one lane: the thread of prepare */
+};
+
+/* Finds or makes the pack of a parameter; its index. */
+enum cam_code pack_find(struct executable *executable, int value, const dnnl_memory_desc_t *plain,
+                        const dnnl_memory_desc_t *layout, const char *path, int *index_out,
+                        struct cam_err *err);
+
+enum cam_code pack_run(const struct pack *pack, const struct plan *plan,
+                       const struct bindings *bindings, dnnl_stream_t stream,
+                       struct cam_err *err);
+
+void pack_release(struct pack *pack);
+
+#endif

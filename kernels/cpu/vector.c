@@ -1,0 +1,354 @@
+#include "kernels/cpu/vector.h"
+
+#include <immintrin.h>
+#include <sleef.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef __m256 unary8(__m256 a);
+typedef __m256 binary8(__m256 a, __m256 b);
+
+/* Inlined into each operator's function, where `apply` is known and disappears. */
+INLINE void unary_loop(const struct vector_call *call, unary8 *apply)
+{
+    const float *a = call->source[0];
+    for (int i = 0; i < call->count; i += VECTOR_WIDTH, a += call->step[0]) {
+        _mm256_storeu_ps(call->out + i, apply(_mm256_loadu_ps(a)));
+    }
+}
+
+INLINE void binary_loop(const struct vector_call *call, binary8 *apply)
+{
+    const float *a = call->source[0];
+    const float *b = call->source[1];
+    for (int i = 0; i < call->count; i += VECTOR_WIDTH) {
+        _mm256_storeu_ps(call->out + i, apply(_mm256_loadu_ps(a), _mm256_loadu_ps(b)));
+        a += call->step[0];
+        b += call->step[1];
+    }
+}
+
+INLINE __m256 one8(void)
+{
+    return _mm256_set1_ps(1.0f);
+}
+
+INLINE __m256 sign_bit8(void)
+{
+    return _mm256_set1_ps(-0.0f);
+}
+
+INLINE __m256 add8(__m256 a, __m256 b)
+{
+    return _mm256_add_ps(a, b);
+}
+INLINE __m256 sub8(__m256 a, __m256 b)
+{
+    return _mm256_sub_ps(a, b);
+}
+INLINE __m256 mul8(__m256 a, __m256 b)
+{
+    return _mm256_mul_ps(a, b);
+}
+INLINE __m256 div8(__m256 a, __m256 b)
+{
+    return _mm256_div_ps(a, b);
+}
+INLINE __m256 max8(__m256 a, __m256 b)
+{
+    return _mm256_max_ps(a, b);
+}
+INLINE __m256 min8(__m256 a, __m256 b)
+{
+    return _mm256_min_ps(a, b);
+}
+INLINE __m256 greater8(__m256 a, __m256 b)
+{
+    return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ), one8());
+}
+INLINE __m256 equal8(__m256 a, __m256 b)
+{
+    return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ), one8());
+}
+INLINE __m256 neg8(__m256 a)
+{
+    return _mm256_xor_ps(a, sign_bit8());
+}
+INLINE __m256 abs8(__m256 a)
+{
+    return _mm256_andnot_ps(sign_bit8(), a);
+}
+INLINE __m256 sign8(__m256 a)
+{
+    __m256 zero = _mm256_setzero_ps();
+    return _mm256_sub_ps(greater8(a, zero), greater8(zero, a));
+}
+INLINE __m256 sqrt8(__m256 a)
+{
+    return _mm256_sqrt_ps(a);
+}
+INLINE __m256 exp8(__m256 a)
+{
+    return Sleef_finz_expf8_u10avx2(a);
+}
+INLINE __m256 log8(__m256 a)
+{
+    return Sleef_finz_logf8_u10avx2(a);
+}
+INLINE __m256 tanh8(__m256 a)
+{
+    return Sleef_finz_tanhf8_u10avx2(a);
+}
+INLINE __m256 sin8(__m256 a)
+{
+    return Sleef_finz_sinf8_u10avx2(a);
+}
+INLINE __m256 cos8(__m256 a)
+{
+    return Sleef_finz_cosf8_u10avx2(a);
+}
+INLINE __m256 sigmoid8(__m256 a)
+{
+    return _mm256_div_ps(one8(), _mm256_add_ps(one8(), exp8(neg8(a))));
+}
+INLINE __m256 softplus8(__m256 a)
+{
+    __m256 rest = Sleef_finz_log1pf8_u10avx2(exp8(neg8(abs8(a))));
+    return _mm256_add_ps(_mm256_max_ps(a, _mm256_setzero_ps()), rest);
+}
+INLINE __m256 same8(__m256 a)
+{
+    return a;
+}
+
+static void run_add(const struct vector_call *call)
+{
+    binary_loop(call, add8);
+}
+static void run_sub(const struct vector_call *call)
+{
+    binary_loop(call, sub8);
+}
+static void run_mul(const struct vector_call *call)
+{
+    binary_loop(call, mul8);
+}
+static void run_div(const struct vector_call *call)
+{
+    binary_loop(call, div8);
+}
+static void run_max(const struct vector_call *call)
+{
+    binary_loop(call, max8);
+}
+static void run_min(const struct vector_call *call)
+{
+    binary_loop(call, min8);
+}
+static void run_greater(const struct vector_call *call)
+{
+    binary_loop(call, greater8);
+}
+static void run_equal(const struct vector_call *call)
+{
+    binary_loop(call, equal8);
+}
+static void run_neg(const struct vector_call *call)
+{
+    unary_loop(call, neg8);
+}
+static void run_abs(const struct vector_call *call)
+{
+    unary_loop(call, abs8);
+}
+static void run_sign(const struct vector_call *call)
+{
+    unary_loop(call, sign8);
+}
+static void run_sqrt(const struct vector_call *call)
+{
+    unary_loop(call, sqrt8);
+}
+static void run_exp(const struct vector_call *call)
+{
+    unary_loop(call, exp8);
+}
+static void run_log(const struct vector_call *call)
+{
+    unary_loop(call, log8);
+}
+static void run_tanh(const struct vector_call *call)
+{
+    unary_loop(call, tanh8);
+}
+static void run_sigmoid(const struct vector_call *call)
+{
+    unary_loop(call, sigmoid8);
+}
+static void run_softplus(const struct vector_call *call)
+{
+    unary_loop(call, softplus8);
+}
+static void run_sin(const struct vector_call *call)
+{
+    unary_loop(call, sin8);
+}
+static void run_cos(const struct vector_call *call)
+{
+    unary_loop(call, cos8);
+}
+static void run_same(const struct vector_call *call)
+{
+    unary_loop(call, same8);
+}
+
+static void run_select(const struct vector_call *call)
+{
+    const float *condition = call->source[0];
+    const float *b = call->source[1];
+    const float *c = call->source[2];
+    for (int i = 0; i < call->count; i += VECTOR_WIDTH) {
+        __m256 chosen =
+            _mm256_cmp_ps(_mm256_loadu_ps(condition), _mm256_setzero_ps(), _CMP_NEQ_UQ);
+        _mm256_storeu_ps(call->out + i,
+                         _mm256_blendv_ps(_mm256_loadu_ps(c), _mm256_loadu_ps(b), chosen));
+        condition += call->step[0];
+        b += call->step[1];
+        c += call->step[2];
+    }
+}
+
+static vector_function *const FUNCTIONS[OP_COUNT] = {
+    [OP_ADD] = run_add,         [OP_SUB] = run_sub,
+    [OP_MUL] = run_mul,         [OP_DIV] = run_div,
+    [OP_MAX] = run_max,         [OP_MIN] = run_min,
+    [OP_GREATER] = run_greater, [OP_EQUAL] = run_equal,
+    [OP_SELECT] = run_select,   [OP_NEG] = run_neg,
+    [OP_ABS] = run_abs,         [OP_SIGN] = run_sign,
+    [OP_EXP] = run_exp,         [OP_LOG] = run_log,
+    [OP_SQRT] = run_sqrt,       [OP_TANH] = run_tanh,
+    [OP_SIGMOID] = run_sigmoid, [OP_SOFTPLUS] = run_softplus,
+    [OP_SIN] = run_sin,         [OP_COS] = run_cos,
+    [OP_STOP_GRADIENT] = run_same,
+};
+
+vector_function *vector_function_of(enum op_kind op)
+{
+    return FUNCTIONS[op];
+}
+
+void vector_ramp(float *out, float first, float stride, int count)
+{
+    for (int i = 0; i < count; i++) {
+        out[i] = first + (float)i * stride;
+    }
+}
+
+void vector_fill(float *out, float value, int count)
+{
+    int i = 0;
+    __m256 all = _mm256_set1_ps(value);
+    for (; i + VECTOR_WIDTH <= count; i += VECTOR_WIDTH) {
+        _mm256_storeu_ps(out + i, all);
+    }
+    for (; i < count; i++) {
+        out[i] = value;
+    }
+}
+
+/* Eight counters at once; the same bits as philox4x32_10. */
+struct words8 {
+    __m256i word[4];
+};
+
+/* Low and high halves of the eight 64-bit products m * c. */
+INLINE void multiply8(__m256i c, uint32_t multiplier, __m256i *low, __m256i *high)
+{
+    __m256i m = _mm256_set1_epi32((int)multiplier);
+    __m256i even = _mm256_mul_epu32(c, m);
+    __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(c, 32), m);
+    *low = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
+    *high = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA);
+}
+
+INLINE struct words8 philox8(struct words8 c, uint64_t seed)
+{
+    enum { ROUNDS = 10 };
+    uint32_t k0 = (uint32_t)seed;
+    uint32_t k1 = (uint32_t)(seed >> 32);
+    for (int round = 0; round < ROUNDS; round++) {
+        __m256i low0;
+        __m256i high0;
+        __m256i low1;
+        __m256i high1;
+        multiply8(c.word[0], 0xD2511F53u, &low0, &high0);
+        multiply8(c.word[2], 0xCD9E8D57u, &low1, &high1);
+        c.word[0] = _mm256_xor_si256(_mm256_xor_si256(high1, c.word[1]),
+                                     _mm256_set1_epi32((int)k0));
+        c.word[1] = low1;
+        c.word[2] = _mm256_xor_si256(_mm256_xor_si256(high0, c.word[3]),
+                                     _mm256_set1_epi32((int)k1));
+        c.word[3] = low0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    return c;
+}
+
+/* All ones in the lanes where bit `bit` of e is set. */
+INLINE __m256i bit_mask8(__m256i e, int bit)
+{
+    return _mm256_srai_epi32(_mm256_slli_epi32(e, 31 - bit), 31);
+}
+
+/* (word >> 8) + plus, as float: exact. */
+INLINE __m256 top24(__m256i word, int plus)
+{
+    return _mm256_cvtepi32_ps(
+        _mm256_add_epi32(_mm256_srli_epi32(word, 8), _mm256_set1_epi32(plus)));
+}
+
+INLINE __m256 uniform8(const struct words8 *w, __m256i element)
+{
+    __m256i odd = bit_mask8(element, 0);
+    __m256i low = _mm256_blendv_epi8(w->word[0], w->word[1], odd);
+    __m256i high = _mm256_blendv_epi8(w->word[2], w->word[3], odd);
+    __m256i word = _mm256_blendv_epi8(low, high, bit_mask8(element, 1));
+    return _mm256_mul_ps(top24(word, 0), _mm256_set1_ps(0x1p-24f));
+}
+
+INLINE __m256 normal8(const struct words8 *w, __m256i element)
+{
+    __m256i second = bit_mask8(element, 1);
+    __m256i a = _mm256_blendv_epi8(w->word[0], w->word[2], second);
+    __m256i b = _mm256_blendv_epi8(w->word[1], w->word[3], second);
+    __m256 u = _mm256_mul_ps(top24(a, 1), _mm256_set1_ps(0x1p-24f));
+    __m256 radius = _mm256_sqrt_ps(_mm256_mul_ps(_mm256_set1_ps(-2.0f), log8(u)));
+    /* The angle in units of pi: 2 v. */
+    Sleef___m256_2 angle =
+        Sleef_finz_sincospif8_u05avx2(_mm256_mul_ps(top24(b, 0), _mm256_set1_ps(0x1p-23f)));
+    __m256 odd = _mm256_castsi256_ps(bit_mask8(element, 0));
+    return _mm256_mul_ps(radius, _mm256_blendv_ps(angle.y, angle.x, odd));
+}
+
+void vector_random(enum op_kind op, const struct random_context *random, uint32_t stream,
+                   const uint32_t *row, const uint32_t *element, float *out, int count)
+{
+    for (int i = 0; i < count; i += VECTOR_WIDTH) {
+        __m256i e = _mm256_loadu_si256((const __m256i *)(const void *)(element + i));
+        __m256i r = _mm256_loadu_si256((const __m256i *)(const void *)(row + i));
+        struct words8 words = {{_mm256_srli_epi32(e, 2), r,
+                                _mm256_set1_epi32((int)random->execution),
+                                _mm256_set1_epi32((int)stream)}};
+        words = philox8(words, random->seed);
+        _mm256_storeu_ps(out + i, op == OP_UNIFORM ? uniform8(&words, e) : normal8(&words, e));
+    }
+}
+
+#define TEXT_OF(number) #number
+#define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+
+const char *vector_library_version(void)
+{
+    return VERSION_TEXT(SLEEF_VERSION_MAJOR, SLEEF_VERSION_MINOR, SLEEF_VERSION_PATCHLEVEL);
+}

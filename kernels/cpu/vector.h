@@ -1,0 +1,43 @@
+/*
+ * Vector arithmetic on short rows of floats: the inner loops of the fused programs.  Compiled for
+ * AVX2 and FMA, and called only where backend.c has found both.  Results do not depend on the
+ * processor: IEEE operations, no contraction, and SLEEF's fixed-instruction-set functions (an
+ * error of 1.0 units in the last place).
+ *
+ * Counts are multiples of VECTOR_WIDTH unless said otherwise; pointers need no alignment.  An
+ * output may be the same row as a source, not a shifted one.
+ */
+#ifndef CPU_VECTOR_H
+#define CPU_VECTOR_H
+
+#include "kernels/backend.h"
+
+enum { VECTOR_WIDTH = 8 };
+
+/* source[k] advances by step[k]: VECTOR_WIDTH for a row, 0 for one vector used throughout. */
+struct vector_call {
+    float *out;
+    const float *source[3];
+    int step[3];
+    int count;
+};
+
+typedef void vector_function(const struct vector_call *call);
+
+/* The loop of an elementwise operator; NULL for other operators. */
+vector_function *vector_function_of(enum op_kind op);
+
+/* out[i] = first + i * stride (any count). */
+void vector_ramp(float *out, float first, float stride, int count);
+
+/* out[i] = value (any count). */
+void vector_fill(float *out, float value, int count);
+
+/* The random operator's element `element[i]` of row `row[i]` (kernels/random.h). */
+void vector_random(enum op_kind op, const struct random_context *random, uint32_t stream,
+                   const uint32_t *row, const uint32_t *element, float *out, int count);
+
+/* "3.5.1": the mathematics library that this was built with. */
+const char *vector_library_version(void);
+
+#endif
