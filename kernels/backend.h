@@ -21,10 +21,10 @@
 enum { BACKEND_VERSION = 1 };
 
 struct backend_options {
-    int lanes;             /* lane numbers 0 .. lanes-1 */
+    int lanes; /* lane numbers 0 .. lanes-1 */
     int threads_per_shard;
-    bool native_isa;       /* false: at most AVX2, so that machines agree */
-    bool f64;              /* reference only: every tensor is stored and computed in double */
+    bool native_isa; /* false: at most AVX2, so that machines agree */
+    bool f64;        /* reference only: every tensor is stored and computed in double */
 };
 
 /* Where a plan finds its values; pointers of the caller, 64-byte aligned.  Elements are float, or
@@ -50,14 +50,14 @@ struct executable;       /* a compiled plan */
 
 /* What an executable needs besides the plan's arenas, allocated by compile. */
 struct executable_memory {
-    int64_t shared_bytes;   /* packed weights */
-    int64_t lane_bytes;     /* scratch of each lane */
+    int64_t shared_bytes; /* packed weights */
+    int64_t lane_bytes;   /* scratch of each lane */
 };
 
 struct backend {
     int version; /* BACKEND_VERSION it was built against */
     const char *name;
-    bool fuses;  /* wants plans with plan_request.fuse */
+    bool fuses; /* wants plans with plan_request.fuse */
 
     enum cam_code (*open)(const struct backend_options *options, struct backend_instance **out,
                           struct cam_err *err);

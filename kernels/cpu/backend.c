@@ -75,8 +75,9 @@ static enum cam_code limit_isa(bool native, struct cam_err *err)
                         "backend cpu needs a processor with AVX2 and FMA; this one has %s",
                         __builtin_cpu_supports("avx2") ? "no FMA" : "no AVX2");
     }
-    if (!native && dnnl_get_effective_cpu_isa() != dnnl_cpu_isa_avx2 &&
-        dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2) != dnnl_success) {
+    /* Asking for the instruction set also fixes it: so set first, and ask where that is refused. */
+    if (!native && dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2) != dnnl_success &&
+        dnnl_get_effective_cpu_isa() != dnnl_cpu_isa_avx2) {
         return cam_fail(err, CAM_CONFLICT,
                         "backend cpu: oneDNN already runs with another instruction set here");
     }
@@ -141,14 +142,14 @@ struct isa_name {
 };
 
 static const struct isa_name ISA_NAMES[] = {
-    {dnnl_cpu_isa_avx2, "avx2"},
-    {dnnl_cpu_isa_avx2_vnni, "avx2_vnni"},
-    {dnnl_cpu_isa_avx512_mic, "avx512_mic"},
-    {dnnl_cpu_isa_avx512_mic_4ops, "avx512_mic_4ops"},
-    {dnnl_cpu_isa_avx512_core, "avx512_core"},
+    {dnnl_cpu_isa_avx2,             "avx2"            },
+    {dnnl_cpu_isa_avx2_vnni,        "avx2_vnni"       },
+    {dnnl_cpu_isa_avx512_mic,       "avx512_mic"      },
+    {dnnl_cpu_isa_avx512_mic_4ops,  "avx512_mic_4ops" },
+    {dnnl_cpu_isa_avx512_core,      "avx512_core"     },
     {dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"},
     {dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
-    {dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"},
+    {dnnl_cpu_isa_avx512_core_amx,  "avx512_core_amx" },
 };
 
 static void cpu_profile(const struct backend_instance *instance, struct cam_text *out)
@@ -239,7 +240,8 @@ static enum cam_code create_scratch(struct executable *executable, struct cam_er
     return CAM_OK;
 }
 
-/* Primitives are cut for the number of threads at their making, which has to be that of the lanes. */
+/* Primitives are cut for the number of threads at their making, which has to be that of the lanes.
+ */
 static enum cam_code cpu_compile(struct backend_instance *instance, const struct plan *plan,
                                  struct executable **out, struct cam_err *err)
 {

@@ -33,13 +33,13 @@ struct direction {
 static const struct direction DIRECTIONS[OP_COUNT] = {
     [OP_CONV2D] = {{0, 1, 2},
                    {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
-                   dnnl_query_weights_md},
+                   dnnl_query_weights_md     },
     [OP_CONV2D_GRAD_INPUT] = {{2, 1, 0},
-                              {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST},
-                              dnnl_query_weights_md},
+                   {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST},
+                   dnnl_query_weights_md     },
     [OP_CONV2D_GRAD_WEIGHT] = {{0, 2, 1},
-                               {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST},
-                               dnnl_query_diff_weights_md},
+                   {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST},
+                   dnnl_query_diff_weights_md},
 };
 
 /* How the weights reach the primitive. */
@@ -119,8 +119,9 @@ static dnnl_status_t describe(const struct cpu_step *step, const struct conv_lay
             out, dnnl_convolution_direct, &l->x, &l->w, &l->y, stride, dilates, before, after);
     }
     if (op == OP_CONV2D_GRAD_WEIGHT) {
-        return dnnl_dilated_convolution_backward_weights_desc_init(
-            out, dnnl_convolution_direct, &l->x, &l->w, NULL, &l->y, stride, dilates, before, after);
+        return dnnl_dilated_convolution_backward_weights_desc_init(out, dnnl_convolution_direct,
+                                                                   &l->x, &l->w, NULL, &l->y,
+                                                                   stride, dilates, before, after);
     }
     return dnnl_dilated_convolution_forward_desc_init(out, dnnl_forward_training,
                                                       dnnl_convolution_direct, &l->x, &l->w, NULL,
@@ -287,8 +288,7 @@ static enum cam_code conv_launch(const struct cpu_step *step, const struct lane_
     if (status == dnnl_success && is_output && conv->way == WEIGHTS_COPIED) {
         status = copy_weights(conv, call, data[ROLE_W], own_weights);
     }
-    return status == dnnl_success ? CAM_OK
-                                  : dnn_fail(err, status, plan_step->path, "convolution");
+    return status == dnnl_success ? CAM_OK : dnn_fail(err, status, plan_step->path, "convolution");
 }
 
 static void conv_destroy(struct cpu_step *step)

@@ -19,7 +19,7 @@ enum cam_code dnn_fail(struct cam_err *err, dnnl_status_t status, const char *pa
 {
     size_t index = (size_t)status;
     const char *text = index < sizeof STATUS_TEXTS / sizeof STATUS_TEXTS[0] ? STATUS_TEXTS[index]
-                                                                          : "unknown status";
+                                                                            : "unknown status";
     return cam_fail(err, status == dnnl_out_of_memory ? CAM_NO_MEMORY : CAM_INTERNAL,
                     "%s: oneDNN %s: %s", path, what, text);
 }
@@ -57,8 +57,8 @@ dnnl_status_t dnn_reorder_create(struct dnn_call *call, dnnl_engine_t engine,
     }
     status = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
     if (status == dnnl_success) {
-        status = dnnl_reorder_primitive_desc_create(&description, from, engine, to, engine,
-                                                    attributes);
+        status =
+            dnnl_reorder_primitive_desc_create(&description, from, engine, to, engine, attributes);
     }
     dnnl_primitive_attr_destroy(attributes);
     if (status != dnnl_success) {

@@ -13,9 +13,9 @@ enum { DNN_ARGUMENTS_MAX = 4 };
 struct dnn_call {
     dnnl_primitive_t primitive;
     int count;
-    int kind[DNN_ARGUMENTS_MAX];                   /* DNNL_ARG_... */
+    int kind[DNN_ARGUMENTS_MAX]; /* DNNL_ARG_... */
     dnnl_memory_desc_t layout[DNN_ARGUMENTS_MAX];
-    dnnl_memory_t *memory[DNN_ARGUMENTS_MAX];      /* by lane */
+    dnnl_memory_t *memory[DNN_ARGUMENTS_MAX]; /* by lane */
     int lanes;
     size_t scratchpad_bytes; /* argument 0 is the scratchpad */
 };

@@ -9,12 +9,11 @@ static enum cam_code matmul_launch(const struct cpu_step *step, const struct lan
     const struct shape *b = &step->plan->values[plan_step->input[1]].shape;
     const struct shape *c = &step->plan->values[plan_step->output].shape;
     bool ta = plan_step->attr.transpose_a;
-    dnnl_status_t status =
-        dnnl_sgemm(ta ? 'T' : 'N', plan_step->attr.transpose_b ? 'T' : 'N', c->dim[0], c->dim[1],
-                   a->dim[ta ? 0 : 1], 1.0f,
-                   cpu_source(step->plan, plan_step->input[0], call->bindings), a->dim[1],
-                   cpu_source(step->plan, plan_step->input[1], call->bindings), b->dim[1], 0.0f,
-                   cpu_target(step->plan, plan_step->output, call->bindings), c->dim[1]);
+    dnnl_status_t status = dnnl_sgemm(
+        ta ? 'T' : 'N', plan_step->attr.transpose_b ? 'T' : 'N', c->dim[0], c->dim[1],
+        a->dim[ta ? 0 : 1], 1.0f, cpu_source(step->plan, plan_step->input[0], call->bindings),
+        a->dim[1], cpu_source(step->plan, plan_step->input[1], call->bindings), b->dim[1], 0.0f,
+        cpu_target(step->plan, plan_step->output, call->bindings), c->dim[1]);
     return status == dnnl_success ? CAM_OK : dnn_fail(err, status, plan_step->path, "sgemm");
 }
 

@@ -5,8 +5,7 @@
 
 /* Copies the dense tensor `from` of `shape` to where its first element is `to`, in a tensor with
  * the given strides. */
-static void copy_box(const float *from, const struct shape *shape, const int64_t *stride,
-                     float *to)
+static void copy_box(const float *from, const struct shape *shape, const int64_t *stride, float *to)
 {
     int rank = shape->rank;
     int64_t run = rank > 0 ? shape->dim[rank - 1] : 1;

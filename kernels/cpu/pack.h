@@ -23,8 +23,7 @@ enum cam_code pack_find(struct executable *executable, int value, const dnnl_mem
                         struct cam_err *err);
 
 enum cam_code pack_run(const struct pack *pack, const struct plan *plan,
-                       const struct bindings *bindings, dnnl_stream_t stream,
-                       struct cam_err *err);
+                       const struct bindings *bindings, dnnl_stream_t stream, struct cam_err *err);
 
 void pack_release(struct pack *pack);
 

@@ -33,11 +33,11 @@ struct cell {
     vector_function *run;
     int source_count;
     int source[3];
-    int slot;                        /* its row of scratch */
-    int load;                        /* index in the program's loads, or -1 */
-    int64_t stride[SHAPE_RANK_MAX];  /* of a load, a ramp, a random element; merged axes */
-    int64_t second[SHAPE_RANK_MAX];  /* of a random row */
-    float value;                     /* FETCH_UNIFORM without a load */
+    int slot;                       /* its row of scratch */
+    int load;                       /* index in the program's loads, or -1 */
+    int64_t stride[SHAPE_RANK_MAX]; /* of a load, a ramp, a random element; merged axes */
+    int64_t second[SHAPE_RANK_MAX]; /* of a random row */
+    float value;                    /* FETCH_UNIFORM without a load */
 };
 
 enum sum_form {
@@ -49,13 +49,13 @@ enum sum_form {
 
 struct cpu_program {
     const struct program *program;
-    int rank;                        /* of the merged space, at least 1 */
+    int rank; /* of the merged space, at least 1 */
     int64_t dim[SHAPE_RANK_MAX];
-    int64_t block[SHAPE_RANK_MAX];   /* of a tile, along each axis */
-    int64_t dense[SHAPE_RANK_MAX];   /* row-major strides of the space */
+    int64_t block[SHAPE_RANK_MAX]; /* of a tile, along each axis */
+    int64_t dense[SHAPE_RANK_MAX]; /* row-major strides of the space */
     bool summed[SHAPE_RANK_MAX];
     int64_t sum_stride[SHAPE_RANK_MAX]; /* of the sums' outputs; 0 where summed */
-    int64_t sum_size;                /* elements of each sum's output */
+    int64_t sum_size;                   /* elements of each sum's output */
     enum sum_form sum_form;
     int slot_count;
     struct cell cells[PROGRAM_INSTRUCTIONS_MAX];

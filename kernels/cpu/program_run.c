@@ -28,7 +28,7 @@ struct run {
     double *sums;
     const float *loads[PROGRAM_LOADS_MAX]; /* with the load's offset */
     float *stores[PROGRAM_STORES_MAX];
-    bool in_place[PROGRAM_STORES_MAX]; /* computed straight into the store's memory */
+    bool in_place[PROGRAM_STORES_MAX];  /* computed straight into the store's memory */
     int home[PROGRAM_INSTRUCTIONS_MAX]; /* the store that a register lies in, or -1 */
     struct row rows[PROGRAM_INSTRUCTIONS_MAX];
 };
@@ -126,8 +126,8 @@ static void fetch_random(const struct run *run, int index, const struct tile *ti
     uint32_t base = instruction->by_row ? random->first_row : 0;
     fill_ids(run, cell->stride, 0, tile, run->element_ids);
     fill_ids(run, cell->second, base, tile, run->row_ids);
-    vector_random(instruction->op, random, instruction->stream, run->row_ids, run->element_ids,
-                  out, tile->padded);
+    vector_random(instruction->op, random, instruction->stream, run->row_ids, run->element_ids, out,
+                  tile->padded);
 }
 
 /* A load's row of this tile. */
@@ -205,8 +205,7 @@ static void add_to_sums(const struct run *run, const float *row, const struct ti
         break;
     case SUM_ROWS:
         for (int r = 0; r < tile->rows; r++) {
-            to[r * p->sum_stride[p->rank - 2]] +=
-                reduce_total(row + r * tile->inner, tile->inner);
+            to[r * p->sum_stride[p->rank - 2]] += reduce_total(row + r * tile->inner, tile->inner);
         }
         break;
     case SUM_COLUMNS:
@@ -260,8 +259,7 @@ static void fill_still_rows(struct run *run)
         const struct cell *cell = &p->cells[i];
         float *out = slot_of(run, i);
         if (cell->fetch == FETCH_UNIFORM) {
-            vector_fill(out, cell->load >= 0 ? *run->loads[cell->load] : cell->value,
-                        VECTOR_WIDTH);
+            vector_fill(out, cell->load >= 0 ? *run->loads[cell->load] : cell->value, VECTOR_WIDTH);
             run->rows[i] = (struct row){out, 0};
         } else if (cell->fetch == FETCH_INVARIANT) {
             gather(run->loads[cell->load], &whole, 0, cell->stride[inner], out);
@@ -332,8 +330,8 @@ static void bind(struct run *run, const struct plan *plan)
         run->home[i] = -1;
     }
     for (int k = 0; k < program->load_count; k++) {
-        run->loads[k] = cpu_source(plan, program->loads[k].value, bindings) +
-                        program->loads[k].offset;
+        run->loads[k] =
+            cpu_source(plan, program->loads[k].value, bindings) + program->loads[k].offset;
     }
     for (int k = 0; k < program->store_count; k++) {
         run->stores[k] = cpu_target(plan, program->stores[k].value, bindings);
@@ -351,7 +349,7 @@ size_t program_scratch_bytes(const struct cpu_program *p)
 }
 
 enum cam_code program_launch(const struct cpu_step *step, const struct lane_call *call,
-                                    struct cam_err *err)
+                             struct cam_err *err)
 {
     (void)err;
     const struct cpu_program *p = step->state;

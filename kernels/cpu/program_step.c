@@ -69,17 +69,19 @@ static void single_build(const struct cpu_step *step, struct program *program)
         add_load(program, plan_step->input[k], &program->space);
     }
     int result = program->instruction_count - 1;
-    bool view = plan_step->op == OP_BROADCAST || plan_step->op == OP_PERMUTE ||
-                plan_step->op == OP_SLICE;
+    bool view =
+        plan_step->op == OP_BROADCAST || plan_step->op == OP_PERMUTE || plan_step->op == OP_SLICE;
     if (view) {
         single_view(step, &program->loads[0]);
     } else if (plan_step->input_count == 0 || vector_function_of(plan_step->op) != NULL) {
         result = program->instruction_count++;
         struct program_instruction *instruction = &program->instructions[result];
-        *instruction = (struct program_instruction){.op = plan_step->op,
-                                                    .source = {0, 1, 2},
-                                                    .value = plan_step->attr.value,
-                                                    .axis = plan_step->attr.axis};
+        *instruction = (struct program_instruction){
+            .op = plan_step->op,
+            .source = {0, 1, 2},
+            .value = plan_step->attr.value,
+            .axis = plan_step->attr.axis
+        };
         if (plan_step->op == OP_UNIFORM || plan_step->op == OP_NORMAL) {
             single_random(step, instruction);
         }
@@ -108,8 +110,7 @@ enum cam_code program_step_create(struct cpu_step *step, struct cam_err *err)
     step->class = &PROGRAM_CLASS;
     step->state = state;
     if (state == NULL) {
-        return cam_fail(err, CAM_NO_MEMORY, "%s: no memory to compile a program",
-                        step->step->path);
+        return cam_fail(err, CAM_NO_MEMORY, "%s: no memory to compile a program", step->step->path);
     }
     if (!fused) {
         single_build(step, &state->own);

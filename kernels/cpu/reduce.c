@@ -25,8 +25,8 @@ double reduce_total(const float *source, int count)
         __m256i mask = head_mask(count - i < WIDTH ? count - i : WIDTH);
         chain[k] = _mm256_add_ps(chain[k], _mm256_maskload_ps(source + i, mask));
     }
-    __m256 sum = _mm256_add_ps(_mm256_add_ps(chain[0], chain[1]),
-                               _mm256_add_ps(chain[2], chain[3]));
+    __m256 sum =
+        _mm256_add_ps(_mm256_add_ps(chain[0], chain[1]), _mm256_add_ps(chain[2], chain[3]));
     __m256d pairs = _mm256_add_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(sum)),
                                   _mm256_cvtps_pd(_mm256_extractf128_ps(sum, 1)));
     double lane[4];

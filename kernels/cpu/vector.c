@@ -208,8 +208,7 @@ static void run_select(const struct vector_call *call)
     const float *b = call->source[1];
     const float *c = call->source[2];
     for (int i = 0; i < call->count; i += VECTOR_WIDTH) {
-        __m256 chosen =
-            _mm256_cmp_ps(_mm256_loadu_ps(condition), _mm256_setzero_ps(), _CMP_NEQ_UQ);
+        __m256 chosen = _mm256_cmp_ps(_mm256_loadu_ps(condition), _mm256_setzero_ps(), _CMP_NEQ_UQ);
         _mm256_storeu_ps(call->out + i,
                          _mm256_blendv_ps(_mm256_loadu_ps(c), _mm256_loadu_ps(b), chosen));
         condition += call->step[0];
@@ -219,17 +218,13 @@ static void run_select(const struct vector_call *call)
 }
 
 static vector_function *const FUNCTIONS[OP_COUNT] = {
-    [OP_ADD] = run_add,         [OP_SUB] = run_sub,
-    [OP_MUL] = run_mul,         [OP_DIV] = run_div,
-    [OP_MAX] = run_max,         [OP_MIN] = run_min,
-    [OP_GREATER] = run_greater, [OP_EQUAL] = run_equal,
-    [OP_SELECT] = run_select,   [OP_NEG] = run_neg,
-    [OP_ABS] = run_abs,         [OP_SIGN] = run_sign,
-    [OP_EXP] = run_exp,         [OP_LOG] = run_log,
-    [OP_SQRT] = run_sqrt,       [OP_TANH] = run_tanh,
-    [OP_SIGMOID] = run_sigmoid, [OP_SOFTPLUS] = run_softplus,
-    [OP_SIN] = run_sin,         [OP_COS] = run_cos,
-    [OP_STOP_GRADIENT] = run_same,
+    [OP_ADD] = run_add,         [OP_SUB] = run_sub,         [OP_MUL] = run_mul,
+    [OP_DIV] = run_div,         [OP_MAX] = run_max,         [OP_MIN] = run_min,
+    [OP_GREATER] = run_greater, [OP_EQUAL] = run_equal,     [OP_SELECT] = run_select,
+    [OP_NEG] = run_neg,         [OP_ABS] = run_abs,         [OP_SIGN] = run_sign,
+    [OP_EXP] = run_exp,         [OP_LOG] = run_log,         [OP_SQRT] = run_sqrt,
+    [OP_TANH] = run_tanh,       [OP_SIGMOID] = run_sigmoid, [OP_SOFTPLUS] = run_softplus,
+    [OP_SIN] = run_sin,         [OP_COS] = run_cos,         [OP_STOP_GRADIENT] = run_same,
 };
 
 vector_function *vector_function_of(enum op_kind op)
@@ -283,11 +278,11 @@ INLINE struct words8 philox8(struct words8 c, uint64_t seed)
         __m256i high1;
         multiply8(c.word[0], 0xD2511F53u, &low0, &high0);
         multiply8(c.word[2], 0xCD9E8D57u, &low1, &high1);
-        c.word[0] = _mm256_xor_si256(_mm256_xor_si256(high1, c.word[1]),
-                                     _mm256_set1_epi32((int)k0));
+        c.word[0] =
+            _mm256_xor_si256(_mm256_xor_si256(high1, c.word[1]), _mm256_set1_epi32((int)k0));
         c.word[1] = low1;
-        c.word[2] = _mm256_xor_si256(_mm256_xor_si256(high0, c.word[3]),
-                                     _mm256_set1_epi32((int)k1));
+        c.word[2] =
+            _mm256_xor_si256(_mm256_xor_si256(high0, c.word[3]), _mm256_set1_epi32((int)k1));
         c.word[3] = low0;
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
@@ -337,15 +332,16 @@ void vector_random(enum op_kind op, const struct random_context *random, uint32_
     for (int i = 0; i < count; i += VECTOR_WIDTH) {
         __m256i e = _mm256_loadu_si256((const __m256i *)(const void *)(element + i));
         __m256i r = _mm256_loadu_si256((const __m256i *)(const void *)(row + i));
-        struct words8 words = {{_mm256_srli_epi32(e, 2), r,
-                                _mm256_set1_epi32((int)random->execution),
-                                _mm256_set1_epi32((int)stream)}};
+        struct words8 words = {
+            {_mm256_srli_epi32(e, 2), r, _mm256_set1_epi32((int)random->execution),
+             _mm256_set1_epi32((int)stream)}
+        };
         words = philox8(words, random->seed);
         _mm256_storeu_ps(out + i, op == OP_UNIFORM ? uniform8(&words, e) : normal8(&words, e));
     }
 }
 
-#define TEXT_OF(number) #number
+#define TEXT_OF(number)                   #number
 #define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
 
 const char *vector_library_version(void)
