@@ -271,3 +271,11 @@ const struct optimizer_spec *jobfile_optimizer(const struct job_file *job, const
     }
     return NULL;
 }
+
+int64_t jobfile_lanes(const struct job_file *job, int64_t ranks, int64_t cores)
+{
+    int64_t shards_a_rank = (job->train.shards + ranks - 1) / ranks;
+    int64_t lanes = cores / ranks / job->train.threads_per_shard;
+    lanes = lanes > shards_a_rank ? shards_a_rank : lanes;
+    return lanes < 1 ? 1 : lanes;
+}

@@ -138,6 +138,10 @@ enum cam_code jobfile_fail(const struct job_file *job, const char *path, struct 
 const struct part_spec *jobfile_part(const struct job_file *job, const char *name);
 const struct optimizer_spec *jobfile_optimizer(const struct job_file *job, const char *part);
 
+/* How many shards a rank computes at once where `ranks` ranks share `cores` cores of one host: at
+ * least one, at most the shards that fall to a rank.  Daemon and check must agree on it. */
+int64_t jobfile_lanes(const struct job_file *job, int64_t ranks, int64_t cores);
+
 const char *job_kind_name(enum job_kind kind);
 const char *device_choice_name(enum device_choice device);
 

@@ -1,0 +1,298 @@
+#include "proto/jobfile_schema.h"
+
+#include "proto/jobfile_keys.h"
+#include "proto/jobfile_model.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALLOWED_SIZE = 256 };
+
+static json_t *text_schema(const struct job_key *key)
+{
+    return json_pack("{s:s, s:i, s:I}", "type", "string", "minLength", 1, "maxLength",
+                     (json_int_t)key->most);
+}
+
+static json_t *file_schema(const struct job_key *key)
+{
+    (void)key;
+    return json_pack("{s:s, s:i}", "type", "string", "minLength", 1);
+}
+
+static json_t *int_schema(const struct job_key *key)
+{
+    return json_pack("{s:s, s:I, s:I}", "type", "integer", "minimum", (json_int_t)key->least,
+                     "maximum", (json_int_t)key->most);
+}
+
+static json_t *choice_schema(const struct job_key *key)
+{
+    json_t *names = json_array();
+    for (size_t i = 0; i < jobfile_choice_count(key); i++) {
+        (void)json_array_append_new(names, json_string(key->choices[i]));
+    }
+    return json_pack("{s:o}", "enum", names);
+}
+
+static json_t *duration_schema(const struct job_key *key)
+{
+    (void)key;
+    return json_pack("{s:s, s:s}", "type", "string", "pattern", "^[0-9]+ *(ms|s|m|h|d)$");
+}
+
+static json_t *interval_schema(const struct job_key *key)
+{
+    (void)key;
+    return json_pack("{s:s, s:s}", "type", "string", "pattern",
+                     "^[0-9]+ *(steps?|epochs?|ms|s|m|h|d)$");
+}
+
+static json_t *ranks_schema(const struct job_key *key)
+{
+    return json_pack("{s:[o, {s:s, s:s}]}", "oneOf", int_schema(key), "type", "string", "pattern",
+                     "^[0-9]+ *\\.\\. *[0-9]+$");
+}
+
+static json_t *part_schema(const struct job_key *key)
+{
+    (void)key;
+    return json_pack("{s:[{s:s, s:i, s:i, s:{s:s}}, {s:s, s:[s], s:{s:{s:s}}}]}", "oneOf", "type",
+                     "array", "minItems", 1, "maxItems", JOBFILE_LAYERS_MAX, "items", "$ref",
+                     "#/$defs/layer", "type", "object", "required", "preset", "properties",
+                     "preset", "type", "string");
+}
+
+static json_t *optimizer_schema(const struct job_key *key)
+{
+    (void)key;
+    return json_pack("{s:[{s:s}, {s:s, s:{s:s}}]}", "anyOf", "$ref", "#/$defs/optimizer", "type",
+                     "object", "additionalProperties", "$ref", "#/$defs/optimizer");
+}
+
+static json_t *env_schema(const struct job_key *key)
+{
+    (void)key;
+    return json_pack("{s:s, s:{s:s}, s:{s:[s, s, s]}}", "type", "object", "propertyNames",
+                     "pattern", "^[A-Za-z_][A-Za-z0-9_]*$", "additionalProperties", "type",
+                     "string", "number", "boolean");
+}
+
+static void say_text(const struct job_key *key, char *out)
+{
+    (void)key;
+    (void)snprintf(out, ALLOWED_SIZE, "text");
+}
+
+static void say_file(const struct job_key *key, char *out)
+{
+    (void)key;
+    (void)snprintf(out, ALLOWED_SIZE, "path of a file");
+}
+
+static void say_int(const struct job_key *key, char *out)
+{
+    if (key->most == INT64_MAX) {
+        (void)snprintf(out, ALLOWED_SIZE, "whole number from %" PRId64, key->least);
+    } else {
+        (void)snprintf(out, ALLOWED_SIZE, "whole number, %" PRId64 " to %" PRId64, key->least,
+                       key->most);
+    }
+}
+
+static void say_choice(const struct job_key *key, char *out)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < jobfile_choice_count(key) && used < ALLOWED_SIZE; i++) {
+        used += (size_t)snprintf(out + used, ALLOWED_SIZE - used, "%s`%s`", i == 0 ? "" : ", ",
+                                 key->choices[i]);
+    }
+}
+
+static void say_duration(const struct job_key *key, char *out)
+{
+    (void)key;
+    (void)snprintf(out, ALLOWED_SIZE, "time: `500ms`, `30s`, `5m`, `2h`, `1d`");
+}
+
+static void say_interval(const struct job_key *key, char *out)
+{
+    (void)key;
+    (void)snprintf(out, ALLOWED_SIZE, "steps, epochs or a time");
+}
+
+static void say_ranks(const struct job_key *key, char *out)
+{
+    (void)snprintf(out, ALLOWED_SIZE, "whole number, %" PRId64 " to %" PRId64 ", or a range `1..4`",
+                   key->least, key->most);
+}
+
+static void say_part(const struct job_key *key, char *out)
+{
+    (void)key;
+    (void)snprintf(out, ALLOWED_SIZE, "list of layers, or `{preset: NAME}`");
+}
+
+static void say_optimizer(const struct job_key *key, char *out)
+{
+    (void)key;
+    (void)snprintf(out, ALLOWED_SIZE, "optimizer, or a map of one for each part");
+}
+
+static void say_env(const struct job_key *key, char *out)
+{
+    (void)key;
+    (void)snprintf(out, ALLOWED_SIZE, "map of names and texts");
+}
+
+static const struct {
+    json_t *(*schema)(const struct job_key *key);
+    void (*say)(const struct job_key *key, char *out);
+    bool number; /* whether the default stands in JSON without quotes */
+} TYPES[] = {
+    [KEY_TEXT] = {text_schema,      say_text,      false},
+    [KEY_FILE] = {file_schema,      say_file,      false},
+    [KEY_INT] = {int_schema,       say_int,       true },
+    [KEY_CHOICE] = {choice_schema,    say_choice,    false},
+    [KEY_DURATION] = {duration_schema,  say_duration,  false},
+    [KEY_INTERVAL] = {interval_schema,  say_interval,  false},
+    [KEY_RANKS] = {ranks_schema,     say_ranks,     true },
+    [KEY_PART] = {part_schema,      say_part,      false},
+    [KEY_OPTIMIZER] = {optimizer_schema, say_optimizer, false},
+    [KEY_ENV] = {env_schema,       say_env,       false},
+};
+_Static_assert(sizeof TYPES / sizeof TYPES[0] == KEY_TYPE_COUNT, "every type needs a row");
+
+static void add_key(json_t *object, const struct job_key *key, const char *name)
+{
+    json_t *schema = TYPES[key->type].schema(key);
+    (void)json_object_set_new(schema, "description", json_string(key->help));
+    if (key->fallback != NULL) {
+        json_t *value = TYPES[key->type].number ? json_integer(strtoll(key->fallback, NULL, 10))
+                                                : json_string(key->fallback);
+        (void)json_object_set_new(schema, "default", value);
+    }
+    (void)json_object_set_new(json_object_get(object, "properties"), name, schema);
+    if (key->required) {
+        (void)json_array_append_new(json_object_get(object, "required"), json_string(name));
+    }
+}
+
+static bool has_required(const json_t *object)
+{
+    return json_array_size(json_object_get(object, "required")) > 0;
+}
+
+/* The keys of one section as an object. */
+static json_t *section_schema(const struct job_section *section)
+{
+    json_t *object = json_pack("{s:s, s:s, s:b, s:[], s:{}}", "type", "object", "description",
+                               section->help, "additionalProperties", 0, "required", "properties");
+    size_t count = 0;
+    const struct job_key *keys = jobfile_keys(&count);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = jobfile_key_in(&keys[i], section->path);
+        if (name != NULL) {
+            add_key(object, &keys[i], name);
+        }
+    }
+    return object;
+}
+
+/* `data: glyphs`: the section may be its format alone. */
+static json_t *data_schema(json_t *object)
+{
+    json_t *format =
+        json_object_get(json_object_get(json_object_get(object, "properties"), "format"), "enum");
+    return json_pack("{s:[{s:O}, o]}", "oneOf", "enum", format, object);
+}
+
+static json_t *layer_schema(void)
+{
+    return json_pack("{s:s, s:[{s:s}, {s:s, s:i, s:i}]}", "description",
+                     "`- flatten`, or its type with attributes: `- dense: {units: 1}`", "oneOf",
+                     "type", "string", "type", "object", "minProperties", 1, "maxProperties", 1);
+}
+
+static json_t *optimizer_definition(void)
+{
+    return json_pack("{s:s, s:[{s:s}, {s:s, s:i, s:i, s:{s:[s, s]}}]}", "description",
+                     "`adam`, or its type with attributes: `{adam: {lr: 2e-4}}`", "oneOf", "type",
+                     "string", "type", "object", "minProperties", 1, "maxProperties", 1,
+                     "additionalProperties", "type", "object", "null");
+}
+
+void jobfile_schema(struct cam_text *out)
+{
+    size_t count = 0;
+    const struct job_section *sections = jobfile_sections(&count);
+    json_t *root = section_schema(&sections[0]);
+    (void)json_object_set_new(root, "$schema",
+                              json_string("https://json-schema.org/draft/2020-12/schema"));
+    (void)json_object_set_new(root, "title", json_string("Cambrian job file"));
+    for (size_t i = 1; i < count; i++) {
+        json_t *object = section_schema(&sections[i]);
+        if (has_required(object)) {
+            (void)json_array_append_new(json_object_get(root, "required"),
+                                        json_string(sections[i].path));
+        }
+        bool data = strcmp(sections[i].path, "data") == 0;
+        (void)json_object_set_new(json_object_get(root, "properties"), sections[i].path,
+                                  data ? data_schema(object) : object);
+    }
+    (void)json_object_set_new(
+        root, "$defs",
+        json_pack("{s:o, s:o}", "layer", layer_schema(), "optimizer", optimizer_definition()));
+    char *text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS);
+    json_decref(root);
+    if (text == NULL) {
+        out->failed = true;
+        return;
+    }
+    cam_text_add(out, "%s\n", text);
+    free(text);
+}
+
+static void add_row(struct cam_text *out, const struct job_key *key, const char *name)
+{
+    char allowed[ALLOWED_SIZE];
+    TYPES[key->type].say(key, allowed);
+    cam_text_add(out, "| `%s` | %s | ", name, allowed);
+    if (key->required) {
+        cam_text_add(out, "*needed*");
+    } else if (key->fallback != NULL) {
+        cam_text_add(out, "`%s`", key->fallback);
+    } else {
+        cam_text_add(out, "%s", key->fallback_note != NULL ? key->fallback_note : "none");
+    }
+    cam_text_add(out, " | ");
+    if (key->only_format != NULL) {
+        cam_text_add(out, "With format `%s`. ", key->only_format);
+    }
+    cam_text_add(out, "%s |\n", key->help);
+}
+
+void jobfile_reference(struct cam_text *out)
+{
+    size_t section_count = 0;
+    size_t key_count = 0;
+    const struct job_section *sections = jobfile_sections(&section_count);
+    const struct job_key *keys = jobfile_keys(&key_count);
+    for (size_t s = 0; s < section_count; s++) {
+        const char *path = sections[s].path;
+        cam_text_add(out, "%s### %s%s%s\n\n%s\n\n", s == 0 ? "" : "\n",
+                     path[0] != '\0' ? "`" : "Top level", path, path[0] != '\0' ? "`" : "",
+                     sections[s].help);
+        cam_text_add(out, "| key | allowed | default | meaning |\n|---|---|---|---|\n");
+        for (size_t i = 0; i < key_count; i++) {
+            const char *name = jobfile_key_in(&keys[i], path);
+            if (name != NULL) {
+                add_row(out, &keys[i], name);
+            }
+        }
+    }
+}
