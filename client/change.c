@@ -52,10 +52,10 @@ static const struct {
     const char *name;
     void (*fill)(struct change *c, const struct invocation *in, int64_t id);
 } CHANGES[] = {
-    {"cancel",  fill_cancel },
-    {"hold",    fill_hold   },
+    {"cancel", fill_cancel},
+    {"hold", fill_hold},
     {"release", fill_release},
-    {"resume",  fill_resume },
+    {"resume", fill_resume},
 };
 
 static enum cam_code change_one(const struct invocation *in, int64_t id, json_t *list,

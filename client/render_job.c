@@ -11,16 +11,16 @@ static const struct {
     const char *name;
     bool ended;
 } STATES[] = {
-    [CAM__JOB__STATE__UNKNOWN] = {"unknown",     false},
-    [CAM__JOB__STATE__QUEUED] = {"queued",      false},
-    [CAM__JOB__STATE__HELD] = {"held",        false},
-    [CAM__JOB__STATE__STARTING] = {"starting",    false},
-    [CAM__JOB__STATE__RUNNING] = {"running",     false},
-    [CAM__JOB__STATE__STOPPING] = {"stopping",    false},
-    [CAM__JOB__STATE__SUCCEEDED] = {"succeeded",   true },
-    [CAM__JOB__STATE__FAILED] = {"failed",      true },
-    [CAM__JOB__STATE__CANCELLED] = {"cancelled",   true },
-    [CAM__JOB__STATE__INTERRUPTED] = {"interrupted", true },
+    [CAM__JOB__STATE__UNKNOWN] = {"unknown", false},
+    [CAM__JOB__STATE__QUEUED] = {"queued", false},
+    [CAM__JOB__STATE__HELD] = {"held", false},
+    [CAM__JOB__STATE__STARTING] = {"starting", false},
+    [CAM__JOB__STATE__RUNNING] = {"running", false},
+    [CAM__JOB__STATE__STOPPING] = {"stopping", false},
+    [CAM__JOB__STATE__SUCCEEDED] = {"succeeded", true},
+    [CAM__JOB__STATE__FAILED] = {"failed", true},
+    [CAM__JOB__STATE__CANCELLED] = {"cancelled", true},
+    [CAM__JOB__STATE__INTERRUPTED] = {"interrupted", true},
 };
 enum { STATE_COUNT = sizeof STATES / sizeof STATES[0] };
 
@@ -95,14 +95,8 @@ static void add_note(struct cam_text *out, const Cam__Job *job)
 enum { QUEUE_COLUMNS = 8 };
 
 static const struct render_column QUEUE[QUEUE_COLUMNS] = {
-    {"ID",     true },
-    {"NAME",   false},
-    {"STATE",  false},
-    {"RANKS",  true },
-    {"EPOCH",  true },
-    {"D LOSS", true },
-    {"G LOSS", true },
-    {"",       false},
+    {"ID", true},    {"NAME", false},  {"STATE", false}, {"RANKS", true},
+    {"EPOCH", true}, {"D LOSS", true}, {"G LOSS", true}, {"", false},
 };
 
 /* One row's texts, in the order of QUEUE; each ends with cam_free. */

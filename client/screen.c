@@ -129,10 +129,7 @@ static void draw_progress(struct screen *screen, const Cam__Job *job, struct cam
 /* "d_loss" is "D loss" to a person. */
 static const char *title_of(const char *name)
 {
-    static const char *const TITLES[][2] = {
-        {"d_loss", "D loss"},
-        {"g_loss", "G loss"}
-    };
+    static const char *const TITLES[][2] = {{"d_loss", "D loss"}, {"g_loss", "G loss"}};
     for (size_t i = 0; i < sizeof TITLES / sizeof TITLES[0]; i++) {
         if (strcmp(TITLES[i][0], name) == 0) {
             return TITLES[i][1];

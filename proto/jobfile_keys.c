@@ -29,13 +29,13 @@ static const char *const PRECISIONS[] = {"f32", NULL};
 static const char *const REDUCES[] = {"exact", NULL};
 
 static const struct job_section SECTIONS[] = {
-    {"",           "The whole file."                                                          },
-    {"data",       "What is trained on. `data: glyphs` is short for `data: {format: glyphs}`."},
-    {"model",      "The networks."                                                            },
-    {"train",      "How long, in which pieces, from which seed. All of it makes the weights." },
-    {"resources",  "Where the job runs. None of it makes the weights, but for `device`."      },
-    {"checkpoint", "How often the job can be resumed from."                                   },
-    {"retry",      "What happens when an attempt was lost to a signal, a hang or a host."     },
+    {"", "The whole file."},
+    {"data", "What is trained on. `data: glyphs` is short for `data: {format: glyphs}`."},
+    {"model", "The networks."},
+    {"train", "How long, in which pieces, from which seed. All of it makes the weights."},
+    {"resources", "Where the job runs. None of it makes the weights, but for `device`."},
+    {"checkpoint", "How often the job can be resumed from."},
+    {"retry", "What happens when an attempt was lost to a signal, a hang or a host."},
 };
 
 #define AT(field) offsetof(struct job_file, field)

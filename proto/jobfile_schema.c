@@ -154,16 +154,16 @@ static const struct {
     void (*say)(const struct job_key *key, char *out);
     bool number; /* whether the default stands in JSON without quotes */
 } TYPES[] = {
-    [KEY_TEXT] = {text_schema,      say_text,      false},
-    [KEY_FILE] = {file_schema,      say_file,      false},
-    [KEY_INT] = {int_schema,       say_int,       true },
-    [KEY_CHOICE] = {choice_schema,    say_choice,    false},
-    [KEY_DURATION] = {duration_schema,  say_duration,  false},
-    [KEY_INTERVAL] = {interval_schema,  say_interval,  false},
-    [KEY_RANKS] = {ranks_schema,     say_ranks,     true },
-    [KEY_PART] = {part_schema,      say_part,      false},
+    [KEY_TEXT] = {text_schema, say_text, false},
+    [KEY_FILE] = {file_schema, say_file, false},
+    [KEY_INT] = {int_schema, say_int, true},
+    [KEY_CHOICE] = {choice_schema, say_choice, false},
+    [KEY_DURATION] = {duration_schema, say_duration, false},
+    [KEY_INTERVAL] = {interval_schema, say_interval, false},
+    [KEY_RANKS] = {ranks_schema, say_ranks, true},
+    [KEY_PART] = {part_schema, say_part, false},
     [KEY_OPTIMIZER] = {optimizer_schema, say_optimizer, false},
-    [KEY_ENV] = {env_schema,       say_env,       false},
+    [KEY_ENV] = {env_schema, say_env, false},
 };
 _Static_assert(sizeof TYPES / sizeof TYPES[0] == KEY_TYPE_COUNT, "every type needs a row");
 

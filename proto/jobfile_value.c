@@ -165,12 +165,7 @@ static bool scale_by(const struct unit *units, size_t count, const char *name, i
 bool jobfile_duration(const char *text, int64_t *ms_out)
 {
     static const struct unit UNITS[] = {
-        {"ms", 1       },
-        {"s",  1000    },
-        {"m",  60000   },
-        {"h",  3600000 },
-        {"d",  86400000}
-    };
+        {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
     int64_t number = 0;
     const char *unit = NULL;
     return leading_number(text, &number, &unit) &&
@@ -197,14 +192,8 @@ static enum cam_code read_duration(const struct reading *r, const struct job_key
 static enum cam_code read_interval(const struct reading *r, const struct job_key *key,
                                    const struct doc_node *node, struct cam_err *err)
 {
-    static const struct unit STEPS[] = {
-        {"step",  1},
-        {"steps", 1}
-    };
-    static const struct unit EPOCHS[] = {
-        {"epoch",  1},
-        {"epochs", 1}
-    };
+    static const struct unit STEPS[] = {{"step", 1}, {"steps", 1}};
+    static const struct unit EPOCHS[] = {{"epoch", 1}, {"epochs", 1}};
     const char *text = scalar_text(node);
     const char *unit = NULL;
     int64_t number = 0;

@@ -32,21 +32,9 @@ size_t safetensors_dtype_bytes(const char *dtype)
     static const struct {
         const char *name;
         size_t bytes;
-    } DTYPES[] = {
-        {"F64",  8},
-        {"F32",  4},
-        {"F16",  2},
-        {"BF16", 2},
-        {"I64",  8},
-        {"I32",  4},
-        {"I16",  2},
-        {"I8",   1},
-        {"U64",  8},
-        {"U32",  4},
-        {"U16",  2},
-        {"U8",   1},
-        {"BOOL", 1}
-    };
+    } DTYPES[] = {{"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8},
+                  {"I32", 4}, {"I16", 2}, {"I8", 1},  {"U64", 8},  {"U32", 4},
+                  {"U16", 2}, {"U8", 1},  {"BOOL", 1}};
     for (size_t i = 0; i < sizeof DTYPES / sizeof DTYPES[0]; i++) {
         if (strcmp(DTYPES[i].name, dtype) == 0) {
             return DTYPES[i].bytes;
