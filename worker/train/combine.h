@@ -1,0 +1,23 @@
+/*
+ * The loops of the reduction: elementwise, so their order is the tree's and nothing else's.
+ */
+#ifndef COMBINE_H
+#define COMBINE_H
+
+#include "worker/train/schedule.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* dst[i] += src[i]; they do not overlap. */
+void combine_add(float *restrict dst, const float *restrict src, int64_t count);
+
+/* The sum of views[k][offset ...] in the combine's order; in scratch (scratch_count blocks of
+ * `scratch_stride` floats) or, where there is one partial, that partial itself. */
+const float *combine_run(const struct combine *combine, const float *const *views, int64_t offset,
+                         int64_t count, float *scratch, int64_t scratch_stride);
+
+/* Whether none of them is NaN or infinite. */
+bool combine_finite(const float *floats, int64_t count);
+
+#endif
