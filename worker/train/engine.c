@@ -1,0 +1,378 @@
+#include "worker/train/engine.h"
+
+#include "base/mem.h"
+#include "worker/train/engine_tables.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---------------------------------------------------------------- compute */
+
+struct shard_task {
+    struct engine *engine;
+    const struct engine_phase *run;
+    const struct schedule_round *round;
+};
+
+static void clear_gaps(const struct compiled_phase *phase, float *output)
+{
+    for (int i = 0; i < phase->gap_count; i++) {
+        memset(output + phase->gaps[i].offset, 0, (size_t)phase->gaps[i].floats * sizeof(float));
+    }
+}
+
+static enum cam_code check_losses(const struct engine *engine, const struct engine_phase *run,
+                                  int shard, const float *output, struct cam_err *err)
+{
+    const struct phase *phase = &engine->training->phases[run->phase];
+    for (int i = 0; i < phase->metric_count; i++) {
+        double loss = (double)output[phase->metrics[i].offset];
+        if (!isfinite(loss)) {
+            return cam_fail(err, CAM_NON_FINITE,
+                            "%s is %f in shard %d of rank %d, step %lld, phase %s; losses must be "
+                            "finite (a smaller learning rate often helps)",
+                            phase->metrics[i].name, loss, shard, engine->collectives->rank,
+                            (long long)run->step, phase->name);
+        }
+    }
+    return CAM_OK;
+}
+
+static void bind_inputs(const struct engine *engine, const struct engine_phase *run, int local,
+                        const void **inputs)
+{
+    const struct training *t = engine->training;
+    for (int i = 0; i < t->input_count; i++) {
+        int64_t floats = shape_count(&t->inputs[i].shape);
+        const float *whole = engine->input_is_label[i] ? run->labels : run->pixels;
+        inputs[i] = whole == NULL ? NULL : whole + local * floats;
+    }
+}
+
+static enum cam_code shard_task(void *context, int lane, struct cam_err *err)
+{
+    const struct shard_task *task = context;
+    struct engine *engine = task->engine;
+    const struct engine_phase *run = task->run;
+    if (lane >= task->round->shard_count) {
+        return CAM_OK;
+    }
+    const struct training *t = engine->training;
+    const struct compiled_phase *compiled = &engine->compiled->phases[run->phase];
+    int shard = task->round->shard_first + lane;
+    float *output = engine->partials + task->round->buffer[lane] * engine->stride;
+    struct engine_lane *own = &engine->lane[lane];
+    bind_inputs(engine, run, shard - engine->range.first, own->inputs);
+    const struct bindings bindings = {
+        .parameters = engine->parameters,
+        .buffers = engine->buffers,
+        .inputs = own->inputs,
+        .activations = own->activations,
+        .output = output,
+    };
+    const struct random_context random = {
+        .seed = t->seed,
+        .execution = (uint32_t)run->execution,
+        .first_row = (uint32_t)(shard * t->rows),
+    };
+    clear_gaps(compiled, output);
+    enum cam_code rc = engine->compiled->backend->launch(compiled->shard.executable, lane,
+                                                         &bindings, &random, err);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    if (shard == 0 && run->phase == 0 && run->step == engine->poison_step) {
+        output[0] = NAN;
+    }
+    return check_losses(engine, run, shard, output, err);
+}
+
+/* Every lane adds a slice of all merges of the round. */
+static enum cam_code merge_task(void *context, int lane, struct cam_err *err)
+{
+    (void)err;
+    const struct shard_task *task = context;
+    struct engine *engine = task->engine;
+    int lanes = lanes_count(engine->lanes);
+    int64_t blocks = engine->training->phases[task->run->phase].output_floats / BLOCK_FLOATS;
+    int64_t first = blocks * lane / lanes * BLOCK_FLOATS;
+    int64_t count = blocks * (lane + 1) / lanes * BLOCK_FLOATS - first;
+    for (int i = 0; i < task->round->merge_count; i++) {
+        const struct schedule_merge *merge = &task->round->merges[i];
+        combine_add(engine->partials + merge->dst * engine->stride + first,
+                    engine->partials + merge->src * engine->stride + first, count);
+    }
+    return CAM_OK;
+}
+
+static enum cam_code compute(struct engine *engine, const struct engine_phase *run,
+                             struct cam_err *err)
+{
+    const struct bindings bindings = {.parameters = engine->parameters, .buffers = engine->buffers};
+    enum cam_code rc = engine->compiled->backend->prepare(
+        engine->compiled->phases[run->phase].shard.executable, &bindings, err);
+    for (int i = 0; rc == CAM_OK && i < engine->schedule.round_count; i++) {
+        struct shard_task task = {engine, run, &engine->schedule.rounds[i]};
+        rc = lanes_run(engine->lanes, shard_task, &task, err);
+        if (rc == CAM_OK && task.round->merge_count > 0) {
+            rc = lanes_run(engine->lanes, merge_task, &task, err);
+        }
+    }
+    return rc;
+}
+
+/* ---------------------------------------------------------------- update */
+
+struct update_task {
+    struct engine *engine;
+    const struct engine_phase *run;
+    const float *scalars;
+};
+
+/* Which tensor, and whose shards, a bad gradient came from. */
+static enum cam_code blame_gradient(const struct engine *engine, const struct engine_phase *run,
+                                    int64_t offset, int64_t count, struct cam_err *err)
+{
+    const struct training *t = engine->training;
+    const struct engine_part *part = &engine->part[run->phase];
+    const struct exchange *x = &part->exchange;
+    const char *tensor = "a parameter";
+    int64_t at = part->parameter_first + x->segment[engine->collectives->rank] + offset;
+    for (int i = 0; i < t->parameter_count; i++) {
+        int64_t end = t->parameters[i].offset + shape_count(&t->parameters[i].shape);
+        if (t->parameters[i].offset < at + count && end > at) {
+            tensor = t->parameters[i].name;
+            break;
+        }
+    }
+    int view = 0;
+    for (int rank = 0; rank < engine->collectives->size; rank++) {
+        for (int k = 0; k < x->partial_count[rank]; k++, view++) {
+            if (!combine_finite(x->segment_view[view] + offset, count)) {
+                struct tree_node node = engine->partial_node[view];
+                return cam_fail(err, CAM_NON_FINITE,
+                                "the gradient of %s is not finite in shards %d to %d of rank %d, "
+                                "step %lld, phase %s (a smaller learning rate often helps)",
+                                tensor, node.first, node.end - 1, rank, (long long)run->step,
+                                t->phases[run->phase].name);
+            }
+        }
+    }
+    return cam_fail(err, CAM_NON_FINITE,
+                    "the gradient of %s is not finite once added over the shards, step %lld, "
+                    "phase %s",
+                    tensor, (long long)run->step, t->phases[run->phase].name);
+}
+
+/* Adds, checks and updates `count` floats of the own segment, a chunk or a block. */
+static enum cam_code update_piece(const struct update_task *task, int lane, int64_t offset,
+                                  int64_t count, struct cam_err *err)
+{
+    struct engine *engine = task->engine;
+    const struct engine_part *part = &engine->part[task->run->phase];
+    const struct compiled_phase *compiled = &engine->compiled->phases[task->run->phase];
+    struct engine_lane *own = &engine->lane[lane];
+    const float *gradient = combine_run(&engine->combine, part->exchange.segment_view, offset,
+                                        count, own->scratch, UPDATE_CHUNK_FLOATS);
+    if (!combine_finite(gradient, count)) {
+        return blame_gradient(engine, task->run, offset, count, err);
+    }
+    float *parameter = engine->parameters + part->parameter_first +
+                       part->exchange.segment[engine->collectives->rank] + offset;
+    const void *inputs[2 + UPDATE_STATES_MAX] = {parameter, gradient};
+    for (int i = 0; i < part->state_count; i++) {
+        inputs[2 + i] = part->state[i] + offset;
+    }
+    const struct bindings bindings = {
+        .parameters = engine->parameters,
+        .buffers = engine->buffers,
+        .inputs = inputs,
+        .scalars = task->scalars,
+        .activations = own->activations,
+        .output = own->update_output,
+    };
+    const struct random_context random = {.seed = engine->training->seed};
+    struct executable *executable = count == UPDATE_CHUNK_FLOATS
+                                        ? compiled->update_chunk.executable
+                                        : compiled->update_block.executable;
+    enum cam_code rc = engine->compiled->backend->launch(executable, lane, &bindings, &random, err);
+    if (rc == CAM_OK) {
+        size_t bytes = (size_t)count * sizeof(float);
+        memcpy(parameter, own->update_output, bytes);
+        for (int i = 0; i < part->state_count; i++) {
+            memcpy(part->state[i] + offset, own->update_output + (1 + i) * count, bytes);
+        }
+    }
+    return rc;
+}
+
+static enum cam_code update_task(void *context, int lane, struct cam_err *err)
+{
+    const struct update_task *task = context;
+    const struct engine *engine = task->engine;
+    const struct exchange *x = &engine->part[task->run->phase].exchange;
+    int rank = engine->collectives->rank;
+    int lanes = lanes_count(engine->lanes);
+    int64_t blocks = (x->segment[rank + 1] - x->segment[rank]) / BLOCK_FLOATS;
+    int64_t block = blocks * lane / lanes;
+    int64_t end = blocks * (lane + 1) / lanes;
+    enum cam_code rc = CAM_OK;
+    while (block < end && rc == CAM_OK) {
+        int64_t piece = end - block >= UPDATE_CHUNK_BLOCKS ? UPDATE_CHUNK_BLOCKS : 1;
+        rc = update_piece(task, lane, block * BLOCK_FLOATS, piece * BLOCK_FLOATS, err);
+        block += piece;
+    }
+    return rc;
+}
+
+/* The sums that every rank wants; must be read before the share, which lets peers write again. */
+static enum cam_code sum_tail(struct engine *engine, const struct engine_phase *run,
+                              struct cam_err *err)
+{
+    const struct phase *phase = &engine->training->phases[run->phase];
+    const struct exchange *x = &engine->part[run->phase].exchange;
+    const float *tail = combine_run(&engine->combine, x->tail_view, 0, x->tail_floats,
+                                    engine->tail_scratch, engine->tail_stride);
+    memcpy(engine->tail, tail, (size_t)x->tail_floats * sizeof(float));
+    for (int i = 0; i < phase->metric_count; i++) {
+        float sum = engine->tail[phase->metrics[i].offset - x->tail_first];
+        run->metrics[i] = (double)sum / (double)engine->training->batch;
+        if (!isfinite(run->metrics[i])) {
+            return cam_fail(err, CAM_NON_FINITE,
+                            "%s is not finite once added over the shards, step %lld, phase %s",
+                            phase->metrics[i].name, (long long)run->step, phase->name);
+        }
+    }
+    return CAM_OK;
+}
+
+static enum cam_code update(struct engine *engine, const struct engine_phase *run,
+                            struct cam_err *err)
+{
+    const struct backend *backend = engine->compiled->backend;
+    const struct compiled_phase *compiled = &engine->compiled->phases[run->phase];
+    float scalars[UPDATE_SCALAR_COUNT];
+    training_update_scalars(engine->training, &engine->training->phases[run->phase].update,
+                            (int64_t)run->execution + 1, scalars);
+    const struct bindings bindings = {
+        .parameters = engine->parameters, .buffers = engine->buffers, .scalars = scalars};
+    enum cam_code rc = backend->prepare(compiled->update_chunk.executable, &bindings, err);
+    if (rc == CAM_OK) {
+        rc = backend->prepare(compiled->update_block.executable, &bindings, err);
+    }
+    if (rc == CAM_OK) {
+        struct update_task task = {engine, run, scalars};
+        rc = lanes_run(engine->lanes, update_task, &task, err);
+    }
+    return rc;
+}
+
+static enum cam_code replicated(struct engine *engine, const struct engine_phase *run,
+                                struct cam_err *err)
+{
+    const struct phase *phase = &engine->training->phases[run->phase];
+    const struct compiled_phase *compiled = &engine->compiled->phases[run->phase];
+    const struct backend *backend = engine->compiled->backend;
+    if (compiled->replicated.executable == NULL) {
+        return CAM_OK;
+    }
+    const void *inputs[1] = {engine->tail};
+    const float scalars[1] = {1.0F / (float)engine->training->shards};
+    const struct bindings bindings = {
+        .parameters = engine->parameters,
+        .buffers = engine->buffers,
+        .inputs = inputs,
+        .scalars = scalars,
+        .activations = engine->lane[0].activations,
+        .output = engine->replicated_output,
+    };
+    const struct random_context random = {.seed = engine->training->seed};
+    enum cam_code rc = backend->prepare(compiled->replicated.executable, &bindings, err);
+    if (rc == CAM_OK) {
+        rc = backend->launch(compiled->replicated.executable, 0, &bindings, &random, err);
+    }
+    for (int i = 0; rc == CAM_OK && i < phase->replicated_count; i++) {
+        const struct tensor_info *buffer = &engine->training->buffers[phase->replicated_buffers[i]];
+        memcpy(engine->buffers + buffer->offset,
+               engine->replicated_output + compiled->replicated_offsets[i],
+               (size_t)shape_count(&buffer->shape) * sizeof(float));
+    }
+    return rc;
+}
+
+static void enter(struct engine *engine, const struct engine_phase *run, const char *stage)
+{
+    progress_enter(engine->progress, engine->training->phases[run->phase].name, stage, 0);
+}
+
+enum cam_code engine_run(struct engine *engine, struct engine_phase *run, struct cam_err *err)
+{
+    const struct engine_part *part = &engine->part[run->phase];
+    enter(engine, run, "compute");
+    enum cam_code rc = compute(engine, run, err);
+    if (rc == CAM_OK) {
+        enter(engine, run, "reduce");
+        atomic_fetch_add_explicit(&engine->progress->collective, 1, memory_order_relaxed);
+        rc = collectives_exchange(engine->collectives, &part->exchange, &run->control, err);
+    }
+    if (rc == CAM_OK) {
+        enter(engine, run, "update");
+        rc = sum_tail(engine, run, err);
+    }
+    if (rc == CAM_OK) {
+        rc = update(engine, run, err);
+    }
+    if (rc == CAM_OK) {
+        enter(engine, run, "gather");
+        atomic_fetch_add_explicit(&engine->progress->collective, 1, memory_order_relaxed);
+        rc = collectives_share(engine->collectives, engine->parameters + part->parameter_first,
+                               part->exchange.segment, err);
+    }
+    if (rc == CAM_OK) {
+        rc = replicated(engine, run, err);
+    }
+    return rc;
+}
+
+/* ---------------------------------------------------------------- whole states */
+
+enum cam_code engine_collect(struct engine *engine, float *const *whole, struct cam_err *err)
+{
+    enum cam_code rc = CAM_OK;
+    for (int i = 0; i < engine->training->phase_count; i++) {
+        const struct engine_part *part = &engine->part[i];
+        for (int k = 0; k < part->state_count && rc == CAM_OK; k++) {
+            int index = engine_state_index(engine->training, i, k);
+            rc = collectives_collect(engine->collectives, part->state[k], part->exchange.segment,
+                                     whole == NULL ? NULL : whole[index], err);
+        }
+    }
+    return rc;
+}
+
+enum cam_code engine_distribute(struct engine *engine, const float *const *whole,
+                                struct cam_err *err)
+{
+    enum cam_code rc = CAM_OK;
+    for (int i = 0; i < engine->training->phase_count; i++) {
+        const struct engine_part *part = &engine->part[i];
+        for (int k = 0; k < part->state_count && rc == CAM_OK; k++) {
+            int index = engine_state_index(engine->training, i, k);
+            rc = collectives_distribute(engine->collectives, whole == NULL ? NULL : whole[index],
+                                        part->exchange.segment, part->state[k], err);
+        }
+    }
+    return rc;
+}
+
+enum cam_code engine_publish(struct engine *engine, struct cam_err *err)
+{
+    const struct training *t = engine->training;
+    enum cam_code rc =
+        collectives_publish(engine->collectives, engine->parameters, t->parameter_floats, err);
+    if (rc == CAM_OK && t->buffer_floats > 0) {
+        rc = collectives_broadcast(engine->collectives, 0, engine->buffers,
+                                   (size_t)t->buffer_floats * sizeof(float), err);
+    }
+    return rc;
+}

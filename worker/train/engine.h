@@ -1,0 +1,78 @@
+/*
+ * Runs phases: one call is one optimizer step of one part, over all ranks.
+ *
+ *   compute    every lane runs the shard graph for its shards; finished shards merge up the tree
+ *   exchange   owners come to see all ranks' partial sums
+ *   update     the owner adds in tree order, checks for what is not finite, updates its blocks
+ *   share      the new parameters become everyone's
+ *   replicated running statistics, the same on every rank
+ *
+ * One thread, lane 0, calls everything here.  All memory is taken by engine_create; a phase
+ * allocates nothing.
+ */
+#ifndef ENGINE_H
+#define ENGINE_H
+
+#include "base/status.h"
+#include "worker/collectives/collectives.h"
+#include "worker/report/progress.h"
+#include "worker/train/compiled.h"
+#include "worker/train/lanes.h"
+
+#include <stdint.h>
+
+struct engine;
+
+struct engine_options {
+    const struct compiled *compiled;
+    struct collectives *collectives;
+    struct lanes *lanes; /* lane_begin was not called yet: engine_create does it */
+    struct progress *progress;
+    int64_t poison_step; /* tests: at this step (from 1) a gradient becomes NaN; 0: never */
+};
+
+/* One execution of a phase. */
+struct engine_phase {
+    int phase;           /* index in the training */
+    uint64_t execution;  /* of the phase, from 0 */
+    int64_t step;        /* from 1: for error texts */
+    const float *pixels; /* this rank's rows, (rows,H,W,C); NULL where the phase takes no batch */
+    const float *labels;
+    uint64_t control; /* in: this rank's word; out: the or of all ranks' */
+    double *metrics;  /* out: metric_count of the phase, means over the batch */
+};
+
+/* CAM_NO_MEMORY, CAM_PEER_LOST, the backend's errors. */
+CAM_CHECKED enum cam_code engine_create(const struct engine_options *options, struct engine **out,
+                                        struct cam_err *err);
+void engine_destroy(struct engine *engine);
+
+/* CAM_NON_FINITE names shard, rank, step and phase; nothing was applied on this rank then. */
+CAM_CHECKED enum cam_code engine_run(struct engine *engine, struct engine_phase *run,
+                                     struct cam_err *err);
+
+/* This rank's rows of the global batch. */
+void engine_rows(const struct engine *engine, int64_t *first_out, int64_t *count_out);
+
+/* The arenas: parameters are shared with the ranks of this host (see collectives_replica). */
+float *engine_parameters(const struct engine *engine);
+float *engine_buffers(const struct engine *engine);
+
+/* Rank 0 gathers all optimizer states into whole[phase][state] (a part's floats each), or hands
+ * them out; whole is NULL on other ranks.  Collective. */
+CAM_CHECKED enum cam_code engine_collect(struct engine *engine, float *const *whole,
+                                         struct cam_err *err);
+CAM_CHECKED enum cam_code engine_distribute(struct engine *engine, const float *const *whole,
+                                            struct cam_err *err);
+
+/* Rank 0's parameters and buffers become everyone's.  Collective. */
+CAM_CHECKED enum cam_code engine_publish(struct engine *engine, struct cam_err *err);
+
+/* Index in `whole` above: states of all phases, in the order of the table. */
+int engine_state_index(const struct training *training, int phase, int state);
+int engine_state_count(const struct training *training);
+
+/* Bytes that this rank holds for training (without the backend's own). */
+int64_t engine_bytes(const struct engine *engine);
+
+#endif

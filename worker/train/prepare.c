@@ -1,0 +1,246 @@
+#include "worker/train/prepare.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "kernels/registry.h"
+#include "worker/train/identity.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+struct prepare {
+    struct prepare_options options;
+    struct prepared *prepared;
+    pthread_t thread;
+    pthread_t data_thread;
+    enum cam_code rc;
+    struct cam_err err;
+    enum cam_code data_rc;
+    struct cam_err data_err;
+};
+
+static enum cam_code read_job(struct prepare *prepare, struct cam_err *err)
+{
+    const struct prepare_options *o = &prepare->options;
+    struct prepared *p = prepare->prepared;
+    char path[CAM_PATH_SIZE];
+    char *text = NULL;
+    size_t size = 0;
+    enum cam_code rc = attempt_read_job(o->job_dir, p->arena, &p->attempt_job, err);
+    if (rc == CAM_OK) {
+        rc = attempt_read_order(o->job_dir, o->attempt, p->arena, &p->order, err);
+    }
+    if (rc == CAM_OK) {
+        rc = cam_path(path, err, "%s/job.yaml", o->job_dir);
+    }
+    if (rc == CAM_OK) {
+        rc = cam_file_read(path, JOBFILE_BYTES_MAX, &text, &size, err);
+    }
+    if (rc == CAM_OK) {
+        rc = identity_of_job(text, size, &p->attempt_job, p->job_sha256, err);
+    }
+    if (rc == CAM_OK) {
+        const struct job_text job_text = {
+            .file_name = p->attempt_job.file_name,
+            .base_dir = p->attempt_job.base_dir,
+            .text = text,
+            .size = size,
+            .set = p->attempt_job.set,
+            .set_count = p->attempt_job.set_count,
+        };
+        rc = jobfile_parse(&job_text, p->arena, &p->job, err);
+    }
+    cam_free(text);
+    return rc;
+}
+
+/* Inflates and, on rank 0, compares with the first attempt's data. */
+static void *data_main(void *argument)
+{
+    struct prepare *prepare = argument;
+    struct prepared *p = prepare->prepared;
+    prepare->data_rc = CAM_OK;
+    if (prepare->options.first_rank) {
+        prepare->data_rc = identity_keep_data(prepare->options.job_dir, &p->job.data,
+                                              p->data_sha256, &prepare->data_err);
+    }
+    if (prepare->data_rc == CAM_OK) {
+        prepare->data_rc = source_load(p->source, &prepare->data_err);
+    }
+    return NULL;
+}
+
+static enum cam_code build_training(struct prepared *p, struct cam_err *err)
+{
+    const struct source_info *info = source_info(p->source);
+    const struct data_shape shape = {
+        .count = info->count,
+        .height = info->height,
+        .width = info->width,
+        .channels = info->channels,
+        .classes = info->classes,
+    };
+    return training_create(&p->job, &shape, &p->training, err);
+}
+
+/* "auto" is the CPU backend, or the reference where this build has none. */
+static enum cam_code find_backend(struct prepare *prepare, struct cam_err *err)
+{
+    struct prepared *p = prepare->prepared;
+    const char *dir = prepare->options.backend_dir;
+    enum device_choice device = p->job.resources.device;
+    const char *name = device == DEVICE_AUTO ? "cpu" : device_choice_name(device);
+    enum cam_code rc = registry_find(name, dir, &p->backend, err);
+    if (rc != CAM_OK && device == DEVICE_AUTO) {
+        cam_log(CAM_LOG_WARN, "train", "no CPU backend, using the slow reference: %s", err->text);
+        rc = registry_find("reference", dir, &p->backend, err);
+    }
+    return rc;
+}
+
+static enum cam_code open_backend(struct prepared *p, struct cam_err *err)
+{
+    p->backend_options = (struct backend_options){
+        .lanes = p->order.lanes,
+        .threads_per_shard = (int)p->job.train.threads_per_shard,
+        .native_isa = p->job.train.isa == ISA_NATIVE,
+    };
+    enum cam_code rc = p->backend->open(&p->backend_options, &p->instance, err);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    /* Some libraries fix a kernel's threads when it is made: this thread counts as a lane. */
+    p->backend->lane_begin(p->instance, 0);
+    const struct identity_numbers numbers = {
+        .backend = p->backend,
+        .instance = p->instance,
+        .shards = p->training->shards,
+        .threads_per_shard = p->job.train.threads_per_shard,
+    };
+    return identity_profile(&numbers, &p->profile, err);
+}
+
+/* The values before step 0, unless they will come from a checkpoint or from rank 0. */
+static enum cam_code compute_initial(struct prepare *prepare, struct cam_err *err)
+{
+    struct prepared *p = prepare->prepared;
+    if (!prepare->options.first_rank) {
+        return CAM_OK;
+    }
+    const struct training *t = p->training;
+    p->initial_parameters = cam_alloc_aligned((size_t)t->parameter_floats * sizeof(float));
+    p->initial_buffers = cam_alloc_aligned((size_t)t->buffer_floats * sizeof(float));
+    if (p->initial_parameters == NULL || p->initial_buffers == NULL) {
+        return cam_fail(err, CAM_NO_MEMORY, "the initial values: out of memory");
+    }
+    return compiled_initial(p->compiled, p->initial_parameters, p->initial_buffers, err);
+}
+
+static enum cam_code build(struct prepare *prepare, struct cam_err *err)
+{
+    struct prepared *p = prepare->prepared;
+    enum cam_code rc = build_training(p, err);
+    if (rc == CAM_OK) {
+        rc = find_backend(prepare, err);
+    }
+    if (rc == CAM_OK) {
+        rc = open_backend(p, err);
+    }
+    if (rc == CAM_OK) {
+        rc = compiled_create(p->training, p->backend, p->instance, &p->compiled, err);
+    }
+    return rc == CAM_OK ? compute_initial(prepare, err) : rc;
+}
+
+static void *prepare_main(void *argument)
+{
+    struct prepare *prepare = argument;
+    struct prepared *p = prepare->prepared;
+    struct cam_err *err = &prepare->err;
+    enum cam_code rc = read_job(prepare, err);
+    if (rc == CAM_OK) {
+        rc = source_open(&p->job.data, &p->source, err);
+    }
+    if (rc == CAM_OK) {
+        int failed = pthread_create(&prepare->data_thread, NULL, data_main, prepare);
+        if (failed != 0) {
+            rc = cam_fail(err, CAM_UNAVAILABLE, "cannot start the data's thread: %s",
+                          strerror(failed));
+        } else {
+            rc = build(prepare, err);
+            (void)pthread_join(prepare->data_thread, NULL);
+        }
+    }
+    if (rc == CAM_OK && prepare->data_rc != CAM_OK) {
+        rc = prepare->data_rc;
+        *err = prepare->data_err;
+    }
+    prepare->rc = rc;
+    return NULL;
+}
+
+enum cam_code prepare_start(const struct prepare_options *options, struct prepare **out,
+                            struct cam_err *err)
+{
+    struct prepare *prepare = cam_alloc(1, sizeof *prepare);
+    struct prepared *prepared = cam_alloc(1, sizeof *prepared);
+    struct cam_arena *arena = cam_arena_create();
+    if (prepare == NULL || prepared == NULL || arena == NULL) {
+        cam_free(prepare);
+        cam_free(prepared);
+        cam_arena_destroy(arena);
+        return cam_fail(err, CAM_NO_MEMORY, "the start of the worker: out of memory");
+    }
+    prepare->options = *options;
+    prepare->prepared = prepared;
+    prepared->arena = arena;
+    int failed = pthread_create(&prepare->thread, NULL, prepare_main, prepare);
+    if (failed != 0) {
+        prepared_destroy(prepared);
+        cam_free(prepare);
+        return cam_fail(err, CAM_UNAVAILABLE, "cannot start a thread: %s", strerror(failed));
+    }
+    *out = prepare;
+    return CAM_OK;
+}
+
+enum cam_code prepare_finish(struct prepare *prepare, struct prepared **out, struct cam_err *err)
+{
+    (void)pthread_join(prepare->thread, NULL);
+    enum cam_code rc = prepare->rc;
+    if (rc == CAM_OK) {
+        *out = prepare->prepared;
+    } else {
+        *err = prepare->err;
+        prepared_destroy(prepare->prepared);
+    }
+    cam_free(prepare);
+    return rc;
+}
+
+void prepared_drop_initial(struct prepared *prepared)
+{
+    cam_free(prepared->initial_parameters);
+    cam_free(prepared->initial_buffers);
+    prepared->initial_parameters = NULL;
+    prepared->initial_buffers = NULL;
+}
+
+void prepared_destroy(struct prepared *prepared)
+{
+    if (prepared == NULL) {
+        return;
+    }
+    prepared_drop_initial(prepared);
+    compiled_destroy(prepared->compiled);
+    if (prepared->instance != NULL) {
+        prepared->backend->close(prepared->instance);
+    }
+    cam_text_release(&prepared->profile);
+    training_destroy(prepared->training);
+    source_close(prepared->source);
+    cam_arena_destroy(prepared->arena);
+    cam_free(prepared);
+}

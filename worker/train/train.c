@@ -1,0 +1,341 @@
+#include "worker/train/train.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "worker/data/loader.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { CHECKPOINT_LIMIT_MS = 600000 };
+
+/* Bits of the control word. */
+enum { CONTROL_STOP = 1, CONTROL_CHECKPOINT = 2 };
+
+/* What one run of the loop holds besides the state. */
+struct loop {
+    const struct train_options *options;
+    struct run_state *state;
+    struct loader *loader;
+    int64_t steps_per_epoch;
+    int64_t steps_total;
+    int64_t first_step;
+    int64_t resumed_ns;    /* when the open epoch went on in this attempt */
+    double seconds_before; /* of the open epoch in earlier attempts */
+    int64_t last_checkpoint_ns;
+    uint64_t control;
+    double step_metric[STATE_METRICS_MAX];
+};
+
+int64_t train_batches_per_step(const struct training *training)
+{
+    int64_t batches = 0;
+    for (int i = 0; i < training->phase_count; i++) {
+        batches += training->phases[i].takes_batch ? training->phases[i].repeat : 0;
+    }
+    return batches;
+}
+
+int64_t train_steps_per_epoch(const struct training *training, int64_t samples)
+{
+    int64_t batches = train_batches_per_step(training);
+    return samples / (training->batch * (batches == 0 ? 1 : batches));
+}
+
+void train_begin(const struct training *training, struct run_state *state_out)
+{
+    *state_out = (struct run_state){.phase_count = training->phase_count};
+    for (int i = 0; i < training->phase_count; i++) {
+        for (int m = 0; m < training->phases[i].metric_count; m++) {
+            (void)snprintf(state_out->metric_name[state_out->metric_count++], STATE_NAME_SIZE, "%s",
+                           training->phases[i].metrics[m].name);
+        }
+    }
+}
+
+/* Whether rank 0 wants a checkpoint after the step that is running. */
+static bool checkpoint_due(const struct loop *loop)
+{
+    const struct interval *every = &loop->options->job->checkpoint.every;
+    int64_t step = loop->state->step + 1;
+    if (every->unit == INTERVAL_STEPS) {
+        return step % every->count == 0;
+    }
+    if (every->unit == INTERVAL_EPOCHS) {
+        return step % (every->count * loop->steps_per_epoch) == 0;
+    }
+    return cam_monotonic_ns() - loop->last_checkpoint_ns >= every->count * 1000000;
+}
+
+static uint64_t wishes(const struct loop *loop)
+{
+    const struct train_options *o = loop->options;
+    bool stop = *o->terminated != 0 || reporter_stop_asked(o->reporter);
+    bool checkpoint = o->writer != NULL && checkpoint_due(loop);
+    return (stop ? (uint64_t)CONTROL_STOP : 0) | (checkpoint ? (uint64_t)CONTROL_CHECKPOINT : 0);
+}
+
+/* Runs a phase once; `metrics` are added to the step's. */
+static enum cam_code run_phase(struct loop *loop, int index, bool last, double *metrics,
+                               struct cam_err *err)
+{
+    const struct train_options *o = loop->options;
+    const struct phase *phase = &o->training->phases[index];
+    struct loader_batch batch = {0};
+    double values[STATE_METRICS_MAX];
+    enum cam_code rc = CAM_OK;
+    if (phase->takes_batch) {
+        progress_enter(o->progress, phase->name, "load", 0);
+        rc = loader_take(loop->loader, &batch, err);
+    }
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    struct engine_phase run = {
+        .phase = index,
+        .execution = (uint64_t)loop->state->executions[index],
+        .step = loop->state->step + 1,
+        .pixels = batch.pixels,
+        .labels = batch.labels,
+        .control = last ? wishes(loop) : 0,
+        .metrics = values,
+    };
+    rc = engine_run(o->engine, &run, err);
+    if (phase->takes_batch) {
+        loader_give_back(loop->loader);
+    }
+    if (rc == CAM_OK) {
+        loop->state->executions[index]++;
+        loop->control = run.control;
+        for (int m = 0; m < phase->metric_count; m++) {
+            metrics[m] += values[m] / phase->repeat;
+        }
+    }
+    return rc;
+}
+
+static enum cam_code run_step(struct loop *loop, struct cam_err *err)
+{
+    const struct training *t = loop->options->training;
+    double *metrics = loop->step_metric;
+    memset(metrics, 0, sizeof loop->step_metric);
+    for (int i = 0; i < t->phase_count; i++) {
+        for (int j = 0; j < t->phases[i].repeat; j++) {
+            bool last = i == t->phase_count - 1 && j == t->phases[i].repeat - 1;
+            enum cam_code rc = run_phase(loop, i, last, metrics, err);
+            if (rc != CAM_OK) {
+                return rc;
+            }
+        }
+        metrics += t->phases[i].metric_count;
+    }
+    for (int m = 0; m < loop->state->metric_count; m++) {
+        loop->state->metric_sum[m] += loop->step_metric[m];
+    }
+    loop->state->step++;
+    loop->state->epoch_step++;
+    return CAM_OK;
+}
+
+static double epoch_seconds(const struct loop *loop)
+{
+    return loop->seconds_before + (double)(cam_monotonic_ns() - loop->resumed_ns) * 1e-9;
+}
+
+static double samples_of(const struct loop *loop, int64_t steps)
+{
+    const struct training *t = loop->options->training;
+    return (double)(steps * t->batch * train_batches_per_step(t));
+}
+
+/* Lets watchers see the step that has ended. */
+static void show_progress(const struct loop *loop)
+{
+    const struct run_state *state = loop->state;
+    struct progress *progress = loop->options->progress;
+    double seconds = epoch_seconds(loop);
+    atomic_store_explicit(&progress->step, state->step, memory_order_relaxed);
+    atomic_store_explicit(&progress->epoch, state->epoch, memory_order_relaxed);
+    atomic_store_explicit(&progress->samples_per_s,
+                          seconds > 0 ? samples_of(loop, state->epoch_step) / seconds : 0.0,
+                          memory_order_relaxed);
+    if (loop->options->writer == NULL) {
+        return;
+    }
+    for (int m = 0; m < state->metric_count; m++) {
+        atomic_store_explicit(&progress->metric_name[m], loop->state->metric_name[m],
+                              memory_order_relaxed);
+        atomic_store_explicit(&progress->metric[m],
+                              state->metric_sum[m] / (double)state->epoch_step,
+                              memory_order_relaxed);
+    }
+    atomic_store_explicit(&progress->metric_count, state->metric_count, memory_order_relaxed);
+}
+
+/* Rank 0: the row of the epoch that has ended, to the writer and to the log. */
+static enum cam_code end_epoch(struct loop *loop, struct cam_err *err)
+{
+    struct run_state *state = loop->state;
+    double seconds = epoch_seconds(loop);
+    struct epoch_row row = {
+        .epoch = state->epoch + 1,
+        .steps = state->epoch_step,
+        .seconds = seconds,
+        .samples_per_s = seconds > 0 ? samples_of(loop, state->epoch_step) / seconds : 0.0,
+        .metric_count = state->metric_count,
+    };
+    for (int m = 0; m < state->metric_count; m++) {
+        memcpy(row.metric_name[m], state->metric_name[m], STATE_NAME_SIZE);
+        row.metric[m] = state->metric_sum[m] / (double)state->epoch_step;
+        state->metric_sum[m] = 0.0;
+    }
+    state->epoch++;
+    state->epoch_step = 0;
+    state->epoch_seconds = 0.0;
+    loop->seconds_before = 0.0;
+    loop->resumed_ns = cam_monotonic_ns();
+    atomic_store_explicit(&loop->options->progress->epoch, state->epoch, memory_order_relaxed);
+    if (loop->options->writer == NULL) {
+        return CAM_OK;
+    }
+    (void)printf("epoch %lld/%lld", (long long)row.epoch,
+                 (long long)loop->options->job->train.epochs);
+    for (int m = 0; m < row.metric_count; m++) {
+        (void)printf("  %s %.4f", row.metric_name[m], row.metric[m]);
+    }
+    (void)printf("  %.0f images/s  %.1f s\n", row.samples_per_s, row.seconds);
+    (void)fflush(stdout);
+    return writer_row(loop->options->writer, &row, err);
+}
+
+/* Hands the writer a copy of everything; all ranks take part when states are gathered. */
+static enum cam_code take_snapshot(struct loop *loop, bool sample, bool checkpoint,
+                                   struct cam_err *err)
+{
+    const struct train_options *o = loop->options;
+    struct snapshot *snapshot = o->snapshot;
+    progress_enter(o->progress, "checkpoint", "checkpoint", CHECKPOINT_LIMIT_MS);
+    if (o->writer != NULL) {
+        writer_wait(o->writer);
+        memcpy(snapshot->parameters, engine_parameters(o->engine),
+               (size_t)o->training->parameter_floats * sizeof(float));
+        memcpy(snapshot->buffers, engine_buffers(o->engine),
+               (size_t)o->training->buffer_floats * sizeof(float));
+    }
+    enum cam_code rc = CAM_OK;
+    if (checkpoint) {
+        atomic_fetch_add_explicit(&o->progress->collective, 1, memory_order_relaxed);
+        rc = engine_collect(o->engine, snapshot == NULL ? NULL : snapshot->state, err);
+    }
+    if (rc == CAM_OK && o->writer != NULL) {
+        loop->state->epoch_seconds = loop->state->epoch_step == 0 ? 0.0 : epoch_seconds(loop);
+        loop->last_checkpoint_ns = checkpoint ? cam_monotonic_ns() : loop->last_checkpoint_ns;
+        writer_submit(o->writer, &(struct writer_order){.sample = sample,
+                                                        .checkpoint = checkpoint,
+                                                        .state = *loop->state});
+    }
+    return rc;
+}
+
+/* What follows a step: the epoch's end, a checkpoint, a stop. */
+static enum cam_code after_step(struct loop *loop, bool *stop_out, struct cam_err *err)
+{
+    bool epoch_end = loop->state->epoch_step == loop->steps_per_epoch;
+    bool stop = (loop->control & CONTROL_STOP) != 0 && loop->state->step < loop->steps_total;
+    bool checkpoint = (loop->control & CONTROL_CHECKPOINT) != 0 || stop;
+    bool sample = epoch_end && loop->options->writer != NULL;
+    enum cam_code rc = CAM_OK;
+    if (epoch_end) {
+        rc = end_epoch(loop, err);
+    }
+    if (rc == CAM_OK && (checkpoint || sample)) {
+        rc = take_snapshot(loop, sample, checkpoint, err);
+    }
+    *stop_out = stop;
+    return rc;
+}
+
+static enum cam_code run_guarded_step(struct loop *loop, struct cam_err *err)
+{
+    bool guarded = loop->options->refuse_allocation && loop->state->step > loop->first_step;
+    if (guarded) {
+        if (loop->options->writer != NULL) {
+            writer_wait(loop->options->writer);
+        }
+        cam_fault_after(0);
+    }
+    enum cam_code rc = run_step(loop, err);
+    if (guarded) {
+        cam_fault_after(-1);
+    }
+    return rc;
+}
+
+static enum cam_code run_steps(struct loop *loop, bool *stopped_out, struct cam_err *err)
+{
+    enum cam_code rc = CAM_OK;
+    bool stop = false;
+    while (rc == CAM_OK && !stop && loop->state->step < loop->steps_total) {
+        rc = run_guarded_step(loop, err);
+        if (rc == CAM_OK) {
+            show_progress(loop);
+            if (loop->state->step == loop->first_step + 1) {
+                reporter_poke(loop->options->reporter);
+            }
+            rc = after_step(loop, &stop, err);
+        }
+    }
+    *stopped_out = stop;
+    return rc;
+}
+
+static enum cam_code make_loader(struct loop *loop, struct cam_err *err)
+{
+    const struct train_options *o = loop->options;
+    int64_t per_step = train_batches_per_step(o->training);
+    if (per_step == 0) {
+        return CAM_OK;
+    }
+    struct loader_options options = {
+        .source = o->source,
+        .seed = o->training->seed,
+        .batch = o->training->batch,
+        .per_epoch = loop->steps_per_epoch * per_step,
+        .batch_first = loop->state->step * per_step,
+        .batch_end = loop->steps_total * per_step,
+    };
+    engine_rows(o->engine, &options.row_first, &options.row_count);
+    return loader_create(&options, &loop->loader, err);
+}
+
+enum cam_code train_run(const struct train_options *options, struct run_state *state,
+                        bool *stopped_out, struct cam_err *err)
+{
+    struct loop loop = {
+        .options = options,
+        .state = state,
+        .steps_per_epoch =
+            train_steps_per_epoch(options->training, source_info(options->source)->count),
+        .first_step = state->step,
+        .seconds_before = state->epoch_seconds,
+        .resumed_ns = cam_monotonic_ns(),
+        .last_checkpoint_ns = cam_monotonic_ns(),
+    };
+    *stopped_out = false;
+    if (loop.steps_per_epoch == 0) {
+        return cam_fail(err, CAM_INVALID, "%lld samples are fewer than one step takes",
+                        (long long)source_info(options->source)->count);
+    }
+    loop.steps_total = loop.steps_per_epoch * options->job->train.epochs;
+    enum cam_code rc = make_loader(&loop, err);
+    if (rc == CAM_OK) {
+        rc = run_steps(&loop, stopped_out, err);
+    }
+    if (loop.loader != NULL) {
+        cam_log(CAM_LOG_DEBUG, "train", "the loader made steps wait ms=%lld",
+                (long long)(loader_waited_ns(loop.loader) / 1000000));
+    }
+    loader_destroy(loop.loader);
+    return rc;
+}
