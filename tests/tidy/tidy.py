@@ -18,9 +18,9 @@ MAY_INCLUDE = {
     "model": ["proto", "base"],
     "kernels": ["model", "base"],
     "worker": ["kernels", "model", "data", "proto", "base"],
-    "daemon": ["model", "data", "proto", "base"],
+    "daemon": ["migrations", "model", "data", "proto", "base"],
     "client": ["model", "data", "proto", "base"],
-    "tests": ["worker", "daemon", "client", "kernels", "model", "data", "proto", "base"],
+    "tests": ["migrations", "worker", "daemon", "client", "kernels", "model", "data", "proto", "base"],
 }
 
 # A third-party header (regular expression) and the only places that may include it.

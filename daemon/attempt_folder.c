@@ -1,0 +1,222 @@
+#include "daemon/attempt_folder.h"
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "daemon/checkpoints.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+enum { ARGV_MAX = 48, ENVIRONMENT_MAX = 512 };
+
+/* ---------------------------------------------------------------- files */
+
+static enum cam_code write_text(const char *job_dir, const char *file, const char *text,
+                                struct cam_err *err)
+{
+    char path[CAM_PATH_SIZE];
+    enum cam_code rc = cam_path(path, err, "%s/%s", job_dir, file);
+    return rc == CAM_OK ? cam_file_replace(path, text, strlen(text), 0600, err) : rc;
+}
+
+static enum cam_code write_job(const char *job_dir, const struct launch_order *order,
+                               struct cam_err *err)
+{
+    enum cam_code rc = CAM_OK;
+    json_t *set = json_loads(order->set_json, 0, NULL);
+    size_t count = json_array_size(set);
+    const char **texts = cam_alloc(count + 1, sizeof *texts);
+    if (set == NULL || texts == NULL) {
+        rc = cam_fail(err, CAM_NO_MEMORY, "%s: out of memory", job_dir);
+        goto out;
+    }
+    for (size_t i = 0; i < count; i++) {
+        texts[i] = json_string_value(json_array_get(set, i));
+    }
+    struct attempt_job job = {.id = order->job_id,
+                              .file_name = order->file_name,
+                              .base_dir = order->base_dir,
+                              .set = texts,
+                              .set_count = count};
+    rc = write_text(job_dir, "job.yaml", order->spec_text, err);
+    if (rc == CAM_OK) {
+        rc = attempt_write_job(job_dir, &job, err);
+    }
+out:
+    cam_free(texts);
+    json_decref(set);
+    return rc;
+}
+
+static enum cam_code write_token(const char *job_dir, int attempt, struct cam_err *err)
+{
+    char path[CAM_PATH_SIZE];
+    uint8_t token[ATTEMPT_TOKEN_BYTES];
+    if (getrandom(token, sizeof token, 0) != (ssize_t)sizeof token) {
+        return cam_fail_errno(err, errno, "no random numbers");
+    }
+    enum cam_code rc = attempt_path(job_dir, attempt, "token", path, err);
+    return rc == CAM_OK ? cam_file_replace(path, token, sizeof token, 0600, err) : rc;
+}
+
+static enum cam_code write_endpoint(const char *job_dir, int attempt, const char *endpoint,
+                                    struct cam_err *err)
+{
+    char path[CAM_PATH_SIZE];
+    enum cam_code rc = attempt_path(job_dir, attempt, "endpoint", path, err);
+    return rc == CAM_OK ? cam_file_replace(path, endpoint, strlen(endpoint), 0600, err) : rc;
+}
+
+/*
+ * mpirun's arguments.  pml and btl are named because trying the others out takes 200 ms of the
+ * 345 ms that MPI_Init takes otherwise; all of Open MPI's files go to the private folder.
+ */
+static size_t make_argv(const char *job_dir, const struct launch_order *order,
+                        const struct attempt_surroundings *around, char numbers[2][16],
+                        const char **argv)
+{
+    size_t count = 0;
+    (void)snprintf(numbers[0], sizeof numbers[0], "%d", order->ranks);
+    (void)snprintf(numbers[1], sizeof numbers[1], "%d", order->attempt);
+    const char *const start[] = {around->mpirun,    "-n",        numbers[0],
+                                 "--oversubscribe", "--bind-to", "none"};
+    const char *const mca[] = {
+        "pml",
+        "ob1",
+        "btl",
+        "self,vader",
+        "orte_tmpdir_base",
+        order->scratch,
+        "btl_vader_backing_directory",
+        order->scratch,
+        "osc_sm_backing_directory",
+        order->scratch,
+        "shmem_mmap_backing_file_base_dir",
+        order->scratch,
+    };
+    for (size_t i = 0; i < sizeof start / sizeof start[0]; i++) {
+        argv[count++] = start[i];
+    }
+    if (geteuid() == 0) {
+        argv[count++] = "--allow-run-as-root";
+    }
+    for (size_t i = 0; i < sizeof mca / sizeof mca[0]; i += 2) {
+        argv[count++] = "--mca";
+        argv[count++] = mca[i];
+        argv[count++] = mca[i + 1];
+    }
+    const char *const end[] = {around->worker, "--job-dir", job_dir, "--attempt", numbers[1]};
+    for (size_t i = 0; i < sizeof end / sizeof end[0]; i++) {
+        argv[count++] = end[i];
+    }
+    return count;
+}
+
+/* As many lanes as the rank's cores carry, and no more than it has shards. */
+static int lanes_of(const struct launch_order *order, int cores)
+{
+    int64_t threads = order->threads_per_shard < 1 ? 1 : order->threads_per_shard;
+    int64_t shards = (order->shards + order->ranks - 1) / order->ranks;
+    int64_t lanes = cores / (order->ranks * threads);
+    lanes = lanes < shards ? lanes : shards;
+    return lanes < 1 ? 1 : (int)lanes;
+}
+
+static enum cam_code write_order(const char *job_dir, const struct launch_order *order,
+                                 const struct attempt_surroundings *around, struct cam_err *err)
+{
+    char resume_from[CAM_PATH_SIZE];
+    char numbers[2][16];
+    const char *argv[ARGV_MAX];
+    int64_t step = 0;
+    checkpoints_newest(job_dir, order->attempt - 1, resume_from, &step);
+    struct attempt_order record = {
+        .job_id = order->job_id,
+        .attempt = order->attempt,
+        .ranks = order->ranks,
+        .lanes = lanes_of(order, around->cores),
+        .scratch = order->scratch,
+        .resume_from = resume_from[0] == '\0' ? NULL : resume_from,
+        .time_limit_ms = order->time_limit_ms,
+        .grace_ms = around->kill_grace_ms,
+        .log_bytes_max = around->log_bytes_max,
+        .argv = argv,
+        .argv_count = make_argv(job_dir, order, around, numbers, argv),
+    };
+    return attempt_write_order(job_dir, &record, err);
+}
+
+enum cam_code attempt_folder_write(const char *job_dir, const struct launch_order *order,
+                                   const struct attempt_surroundings *around, struct cam_err *err)
+{
+    char folder[CAM_PATH_SIZE];
+    enum cam_code rc = attempt_path(job_dir, order->attempt, NULL, folder, err);
+    if (rc == CAM_OK) {
+        rc = cam_folder_create(folder, 0700, err);
+    }
+    if (rc == CAM_OK) {
+        rc = write_job(job_dir, order, err);
+    }
+    if (rc == CAM_OK) {
+        rc = write_token(job_dir, order->attempt, err);
+    }
+    if (rc == CAM_OK) {
+        rc = write_endpoint(job_dir, order->attempt, around->endpoint, err);
+    }
+    return rc == CAM_OK ? write_order(job_dir, order, around, err) : rc;
+}
+
+/* ---------------------------------------------------------------- environment */
+
+/* A daemon that was itself started inside an allocation or by mpirun must not hand that on. */
+static const char *const KEPT_NAMES[] = {
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "CAMBRIAN_LIBEXEC",
+    "ASAN_OPTIONS",
+    "UBSAN_OPTIONS",
+    "TSAN_OPTIONS",
+    "LSAN_OPTIONS",
+    "CUDA_VISIBLE_DEVICES",
+};
+
+char **attempt_folder_environment(const struct launch_order *order, struct cam_arena *arena)
+{
+    size_t count = 0;
+    char **list = cam_arena_alloc(arena, ENVIRONMENT_MAX + 1, sizeof *list);
+    json_t *own = json_loads(order->env_json, 0, NULL);
+    const char *name = NULL;
+    json_t *value = NULL;
+    bool good = list != NULL && own != NULL;
+    for (size_t i = 0; good && i < sizeof KEPT_NAMES / sizeof KEPT_NAMES[0]; i++) {
+        const char *kept = getenv(KEPT_NAMES[i]);
+        if (kept != NULL && json_object_get(own, KEPT_NAMES[i]) == NULL) {
+            list[count] = cam_arena_printf(arena, "%s=%s", KEPT_NAMES[i], kept);
+            good = list[count++] != NULL;
+        }
+    }
+    json_object_foreach(own, name, value)
+    {
+        if (good && count < ENVIRONMENT_MAX - 1 && strcmp(name, ATTEMPT_MARK) != 0) {
+            list[count] = cam_arena_printf(arena, "%s=%s", name, json_string_value(value));
+            good = list[count++] != NULL;
+        }
+    }
+    json_decref(own);
+    if (good) {
+        list[count] = cam_arena_printf(arena, ATTEMPT_MARK "=%s", order->scratch);
+        good = list[count] != NULL;
+    }
+    return good ? list : NULL;
+}

@@ -1,0 +1,60 @@
+/*
+ * An attempt's folder from the daemon's side: writing it before the launch, reading what is left
+ * after the end, and proving that nothing lives.  Thread pool: everything here blocks.
+ */
+#ifndef ATTEMPT_FOLDER_H
+#define ATTEMPT_FOLDER_H
+
+#include "base/arena.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "daemon/launch.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Names the attempt in the environment of all its processes, so that strays can be found. */
+#define ATTEMPT_MARK "CAMBRIAN_SCRATCH"
+
+/* What an attempt's files are made from, beside the order. */
+struct attempt_surroundings {
+    const char *endpoint;
+    const char *mpirun;
+    const char *worker;
+    int cores;
+    int64_t kill_grace_ms;
+    int64_t log_bytes_max;
+};
+
+/* Writes JOB/job.yaml, job.json and the attempt's token, endpoint and attempt.json. */
+CAM_CHECKED enum cam_code attempt_folder_write(const char *job_dir,
+                                               const struct launch_order *order,
+                                               const struct attempt_surroundings *around,
+                                               struct cam_err *err);
+
+/* The environment of an attempt, NULL-terminated, in the arena: an allowlist of this process's,
+ * the job's own, and the mark.  NULL when memory is short. */
+char **attempt_folder_environment(const struct launch_order *order, struct cam_arena *arena);
+
+enum attempt_finding {
+    ATTEMPT_LIVES,        /* its shim holds the lock: *pidfd_out */
+    ATTEMPT_ENDED,        /* the shim left its record */
+    ATTEMPT_SHIM_DIED,    /* it was started; whether ranks live is to be proved */
+    ATTEMPT_NEVER_STARTED /* and now never will be */
+};
+
+/* How an attempt of an earlier daemon is.  rebooted_out: it belongs to another boot. */
+CAM_CHECKED enum cam_code attempt_folder_find(const char *job_dir, int attempt,
+                                              const char *endpoint,
+                                              enum attempt_finding *finding_out, int *pidfd_out,
+                                              bool *rebooted_out, struct cam_err *err);
+
+/* After the shim has gone: ends strays, and is true once nothing of the attempt lives (every
+ * rank's lock is free and no process carries the mark) or the shim left its record. */
+bool attempt_folder_prove(const char *job_dir, int attempt, const char *scratch);
+
+/* Reads what the attempt left; never fails: what cannot be read is mortem->warning.
+ * job_id, attempt, never_started and rebooted are the caller's. */
+void attempt_folder_read(const char *job_dir, struct post_mortem *mortem);
+
+#endif

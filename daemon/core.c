@@ -1,0 +1,482 @@
+#include "daemon/core.h"
+
+#include "base/arena.h"
+#include "base/mem.h"
+#include "daemon/core_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    DECISIONS_AT_ONCE = 32,
+    START_AGAIN_MS = 1000, /* after a start that could not be stored */
+    BACKOFF_MS_MAX = 3600 * 1000,
+};
+
+int64_t core_now(const struct core *core)
+{
+    return core->ports.monotonic_ms(core->ports.self);
+}
+
+int64_t core_wall(const struct core *core)
+{
+    return core->ports.wall_ms(core->ports.self);
+}
+
+void core_fatal(struct core *core, const struct cam_err *why)
+{
+    core->ports.fatal(core->ports.self, why);
+}
+
+void core_feed(struct core *core, const struct sched_event *event)
+{
+    struct cam_err err;
+    if (scheduler_apply(core->scheduler, event, &err) != CAM_OK) {
+        core_fatal(core, &err);
+    }
+}
+
+void core_set_timer(struct core *core, int64_t id, enum sched_timer timer, int64_t due_ms)
+{
+    core_feed(core, &(struct sched_event){
+                        .kind = SCHED_TIMER, .id = id, .timer = timer, .due_ms = due_ms});
+}
+
+bool core_settled(struct core *core, const struct store_op *op)
+{
+    struct cam_err why;
+    if (store_broken(core->options.store, &why)) {
+        core_fatal(core, &why);
+    }
+    return op->rc == CAM_OK;
+}
+
+/* A stored due time is wall clock; a clock that jumped must not make a job wait for days. */
+static int64_t ready_time(const struct core *core, int64_t not_before_ms)
+{
+    int64_t wait_ms = not_before_ms - core_wall(core);
+    if (not_before_ms == 0 || wait_ms <= 0) {
+        return 0;
+    }
+    return core_now(core) + (wait_ms > BACKOFF_MS_MAX ? BACKOFF_MS_MAX : wait_ms);
+}
+
+void core_follow(struct core *core, const struct job_change *change)
+{
+    if (change->from != change->to) {
+        core_feed(core, &(struct sched_event){.kind = SCHED_CHANGED,
+                                              .id = change->id,
+                                              .state = change->to,
+                                              .ready_ms = ready_time(core, change->not_before_ms)});
+    }
+    core->ports.changed(core->ports.self, change->id);
+}
+
+/* ---------------------------------------------------------------- submit */
+
+struct submit_op {
+    struct store_op op;
+    struct core *core;
+    const struct new_job *job;
+    core_submitted_fn answer;
+    void *context;
+    int64_t now_ms;
+    int64_t id;
+    bool existed;
+    int64_t *unmet; /* of job->after: those that have not succeeded */
+    size_t unmet_count;
+};
+
+static enum cam_code run_submit(struct database *db, struct store_op *op, struct cam_err *err)
+{
+    struct submit_op *submit = (struct submit_op *)op;
+    struct query q;
+    submit->unmet_count = 0;
+    enum cam_code rc =
+        records_submit(db, submit->job, submit->now_ms, &submit->id, &submit->existed, err);
+    if (rc != CAM_OK || submit->existed || submit->job->after_count == 0) {
+        return rc;
+    }
+    rc = database_query(db, &q, err,
+                        "SELECT after_id FROM dependencies JOIN jobs ON jobs.id = after_id WHERE "
+                        "job_id = ? AND state <> 'succeeded'",
+                        "i", submit->id);
+    while (rc == CAM_OK && query_next(&q, &rc, err)) {
+        submit->unmet[submit->unmet_count++] = query_int(&q, 0);
+    }
+    query_end(&q);
+    return rc;
+}
+
+static void submit_done(struct store_op *op)
+{
+    struct submit_op *submit = (struct submit_op *)op;
+    struct core *core = submit->core;
+    bool added = core_settled(core, op) && !submit->existed;
+    if (added) {
+        core_feed(core, &(struct sched_event){
+                            .kind = SCHED_ADDED,
+                            .id = submit->id,
+                            .state = submit->job->hold ? JOB_HELD : JOB_QUEUED,
+                            .ranks_min = (int32_t)submit->job->ranks_min,
+                            .ranks_max = (int32_t)submit->job->ranks_max,
+                            .after = submit->unmet,
+                            .after_count = submit->unmet_count,
+                        });
+    }
+    submit->answer(submit->context, op->rc, &op->err, submit->id, submit->existed);
+    cam_free(submit->unmet);
+    cam_free(submit);
+    if (added) {
+        core_tick(core);
+    }
+}
+
+void core_submit(struct core *core, const struct new_job *job, core_submitted_fn answer,
+                 void *context)
+{
+    struct submit_op *submit = cam_alloc(1, sizeof *submit);
+    int64_t *unmet = job->after_count == 0 ? NULL : cam_alloc(job->after_count, sizeof *unmet);
+    if (submit == NULL || (job->after_count > 0 && unmet == NULL)) {
+        struct cam_err err;
+        enum cam_code rc = cam_fail(&err, CAM_NO_MEMORY, "the daemon is short of memory");
+        cam_free(unmet);
+        cam_free(submit);
+        answer(context, rc, &err, 0, false);
+        return;
+    }
+    *submit = (struct submit_op){
+        .op = {.run = run_submit, .done = submit_done},
+        .core = core,
+        .job = job,
+        .answer = answer,
+        .context = context,
+        .now_ms = core_wall(core),
+        .unmet = unmet
+    };
+    store_submit(core->options.store, &submit->op);
+}
+
+/* ---------------------------------------------------------------- hold, release, cancel, resume */
+
+struct change_op {
+    struct store_op op;
+    struct core *core;
+    enum job_event event;
+    bool now;
+    core_changed_fn answer;
+    void *context;
+    int64_t id;
+    int64_t now_ms;
+    struct job_change change;
+    struct sched_event back; /* for a resume: the job as the scheduler must know it again */
+};
+
+static enum cam_code run_change(struct database *db, struct store_op *op, struct cam_err *err)
+{
+    struct change_op *change = (struct change_op *)op;
+    struct query q;
+    enum cam_code rc = records_change(db, change->id, change->event, change->now, change->now_ms,
+                                      change->now ? "now" : "", &change->change, err);
+    if (rc != CAM_OK || change->event != JOB_EVENT_RESUME) {
+        return rc;
+    }
+    rc = database_query(db, &q, err, "SELECT ranks_min, ranks_max, priority FROM jobs WHERE id = ?",
+                        "i", change->id);
+    if (rc == CAM_OK && query_next(&q, &rc, err)) {
+        change->back = (struct sched_event){.kind = SCHED_ADDED,
+                                            .id = change->id,
+                                            .state = JOB_QUEUED,
+                                            .ranks_min = (int32_t)query_int(&q, 0),
+                                            .ranks_max = (int32_t)query_int(&q, 1),
+                                            .priority = (int32_t)query_int(&q, 2)};
+    }
+    query_end(&q);
+    return rc;
+}
+
+static void change_done(struct store_op *op)
+{
+    struct change_op *change = (struct change_op *)op;
+    struct core *core = change->core;
+    bool moved = core_settled(core, op);
+    if (moved && change->event == JOB_EVENT_RESUME) {
+        core_feed(core, &change->back);
+        core->ports.changed(core->ports.self, change->id);
+    } else if (moved) {
+        core_follow(core, &change->change);
+    }
+    struct live *live = job_index_get(&core->live, change->id);
+    if (moved && live != NULL && change->change.to == JOB_STOPPING) {
+        core_stop_attempt(core, live, change->change.cancel_now, "cancelled");
+    }
+    if (change->answer != NULL) {
+        change->answer(change->context, op->rc, &op->err, &change->change);
+    }
+    cam_free(change);
+    if (moved) {
+        core_tick(core);
+    }
+}
+
+void core_change(struct core *core, int64_t id, enum job_event event, bool now,
+                 core_changed_fn answer, void *context)
+{
+    struct change_op *change = cam_alloc(1, sizeof *change);
+    if (change == NULL) {
+        struct cam_err err;
+        enum cam_code rc = cam_fail(&err, CAM_NO_MEMORY, "the daemon is short of memory");
+        if (answer != NULL) {
+            answer(context, rc, &err, &(struct job_change){.id = id});
+        }
+        return;
+    }
+    *change = (struct change_op){
+        .op = {.run = run_change, .done = change_done, .essential = true},
+        .core = core,
+        .event = event,
+        .now = now,
+        .answer = answer,
+        .context = context,
+        .id = id,
+        .now_ms = core_wall(core)
+    };
+    store_submit(core->options.store, &change->op);
+}
+
+/* ---------------------------------------------------------------- starting */
+
+struct start_op {
+    struct store_op op;
+    struct core *core;
+    int64_t id;
+    int ranks;
+    int64_t now_ms;
+    struct job_change change;
+    struct cam_arena *arena;
+    struct launch_order order;
+};
+
+static enum cam_code read_order(struct database *db, struct start_op *start, struct cam_err *err)
+{
+    struct query q;
+    enum cam_code rc = database_query(
+        db, &q, err,
+        "SELECT text, file_name, base_dir, set_json, env_json, shards, "
+        "CASE time_limit_ms WHEN 0 THEN 0 ELSE max(1, time_limit_ms - elapsed_ms) END, scratch, "
+        "threads_per_shard "
+        "FROM jobs JOIN specs ON sha256 = spec_sha256 "
+        "JOIN attempts ON job_id = id AND attempts.attempt = jobs.attempt WHERE id = ?",
+        "i", start->id);
+    if (rc == CAM_OK && query_next(&q, &rc, err)) {
+        struct cam_arena *arena = start->arena;
+        start->order = (struct launch_order){
+            .job_id = start->id,
+            .attempt = start->change.attempt,
+            .ranks = start->ranks,
+            .spec_text = cam_arena_strdup(arena, query_text(&q, 0)),
+            .file_name = cam_arena_strdup(arena, query_text(&q, 1)),
+            .base_dir = cam_arena_strdup(arena, query_text(&q, 2)),
+            .set_json = cam_arena_strdup(arena, query_text(&q, 3)),
+            .env_json = cam_arena_strdup(arena, query_text(&q, 4)),
+            .shards = query_int(&q, 5),
+            .time_limit_ms = query_int(&q, 6),
+            .scratch = cam_arena_strdup(arena, query_text(&q, 7)),
+            .threads_per_shard = query_int(&q, 8),
+        };
+        const struct launch_order *order = &start->order;
+        if (order->spec_text == NULL || order->file_name == NULL || order->base_dir == NULL ||
+            order->set_json == NULL || order->env_json == NULL || order->scratch == NULL) {
+            rc = cam_fail(err, CAM_NO_MEMORY, "job %lld", (long long)start->id);
+        }
+    }
+    query_end(&q);
+    return rc;
+}
+
+static enum cam_code run_start(struct database *db, struct store_op *op, struct cam_err *err)
+{
+    struct start_op *start = (struct start_op *)op;
+    enum cam_code rc =
+        records_begin_attempt(db, start->id, start->ranks, start->core->options.scratch_prefix,
+                              start->now_ms, &start->change, err);
+    return rc == CAM_OK ? read_order(db, start, err) : rc;
+}
+
+static void start_done(struct store_op *op)
+{
+    struct start_op *start = (struct start_op *)op;
+    struct core *core = start->core;
+    struct live *live = NULL;
+    struct cam_err err;
+    if (!core_settled(core, op)) {
+        /* A conflict means that another change was first; the scheduler has heard of it. */
+        int64_t again = op->rc == CAM_CONFLICT ? 0 : core_now(core) + START_AGAIN_MS;
+        core_feed(core,
+                  &(struct sched_event){.kind = SCHED_REFUSED, .id = start->id, .ready_ms = again});
+    } else if (core_add_live(core, start->id, start->change.attempt, start->ranks, &live, &err) !=
+               CAM_OK) {
+        core_fatal(core, &err);
+    } else {
+        core_follow(core, &start->change);
+        core->ports.launcher.launch(core->ports.launcher.self, &start->order);
+    }
+    cam_arena_destroy(start->arena);
+    cam_free(start);
+    core_tick(core);
+}
+
+static void start_job(struct core *core, int64_t id, int ranks)
+{
+    struct start_op *start = cam_alloc(1, sizeof *start);
+    struct cam_arena *arena = cam_arena_create();
+    if (start == NULL || arena == NULL) {
+        cam_arena_destroy(arena);
+        cam_free(start);
+        core_feed(core, &(struct sched_event){.kind = SCHED_REFUSED,
+                                              .id = id,
+                                              .ready_ms = core_now(core) + START_AGAIN_MS});
+        return;
+    }
+    *start = (struct start_op){
+        .op = {.run = run_start, .done = start_done},
+        .core = core,
+        .id = id,
+        .ranks = ranks,
+        .now_ms = core_wall(core),
+        .arena = arena
+    };
+    store_submit(core->options.store, &start->op);
+}
+
+/* ---------------------------------------------------------------- the whole */
+
+void core_tick(struct core *core)
+{
+    struct sched_decision decisions[DECISIONS_AT_ONCE];
+    size_t count = 0;
+    while ((count = scheduler_next(core->scheduler, core_now(core), decisions, DECISIONS_AT_ONCE)) >
+           0) {
+        for (size_t i = 0; i < count; i++) {
+            const struct sched_decision *decision = &decisions[i];
+            struct live *live = job_index_get(&core->live, decision->id);
+            if (decision->kind == SCHED_START) {
+                start_job(core, decision->id, decision->ranks);
+            } else if (live != NULL && decision->timer == SCHED_TIMER_GRACE) {
+                core_kill_attempt(core, live);
+            } else if (live != NULL) {
+                core_judge(core, live);
+            }
+        }
+    }
+    core->ports.wake_at(core->ports.self, scheduler_due(core->scheduler));
+}
+
+enum cam_code core_create(const struct core_options *options, const struct core_ports *ports,
+                          struct core **out, struct cam_err *err)
+{
+    struct core *core = cam_alloc(1, sizeof *core);
+    if (core == NULL) {
+        return cam_fail(err, CAM_NO_MEMORY, "the daemon's core");
+    }
+    core->options = *options;
+    core->ports = *ports;
+    enum cam_code rc = scheduler_create(options->slots, &core->scheduler, err);
+    if (rc != CAM_OK) {
+        cam_free(core);
+        return rc;
+    }
+    *out = core;
+    return CAM_OK;
+}
+
+void core_destroy(struct core *core)
+{
+    if (core == NULL) {
+        return;
+    }
+    size_t at = 0;
+    struct live *live = NULL;
+    while ((live = job_index_walk(&core->live, &at)) != NULL) {
+        live_destroy(live);
+    }
+    job_index_release(&core->live);
+    scheduler_destroy(core->scheduler);
+    cam_free(core);
+}
+
+enum cam_code core_load(struct core *core, struct database *reader, struct cam_err *err)
+{
+    struct query q;
+    enum cam_code rc = database_query(
+        reader, &q, err,
+        "SELECT id, state, not_before_ms, priority, ranks_min, ranks_max, "
+        "(SELECT count(*) FROM dependencies WHERE job_id = id) FROM jobs WHERE state IN "
+        "('queued', 'held', 'starting', 'running', 'stopping') ORDER BY id",
+        "");
+    while (rc == CAM_OK && query_next(&q, &rc, err)) {
+        int64_t after[64];
+        struct sched_event event = {
+            .kind = SCHED_ADDED,
+            .id = query_int(&q, 0),
+            .state = job_state_from_name(query_text(&q, 1)),
+            .ready_ms = ready_time(core, query_int(&q, 2)),
+            .priority = (int32_t)query_int(&q, 3),
+            .ranks_min = (int32_t)query_int(&q, 4),
+            .ranks_max = (int32_t)query_int(&q, 5),
+            .after = after,
+        };
+        if (query_int(&q, 6) > 0) {
+            struct query deps;
+            rc = database_query(reader, &deps, err,
+                                "SELECT after_id FROM dependencies JOIN jobs ON jobs.id = "
+                                "after_id WHERE job_id = ? AND state <> 'succeeded' LIMIT 64",
+                                "i", event.id);
+            while (rc == CAM_OK && query_next(&deps, &rc, err)) {
+                after[event.after_count++] = query_int(&deps, 0);
+            }
+            query_end(&deps);
+        }
+        rc = rc == CAM_OK ? scheduler_apply(core->scheduler, &event, err) : rc;
+    }
+    query_end(&q);
+    if (rc == CAM_OK) {
+        rc = database_query(reader, &q, err,
+                            "SELECT job_id, attempts.attempt, ranks, scratch, "
+                            "attempts.started_at_ms, state, cancel_now FROM attempts JOIN jobs "
+                            "ON jobs.id = job_id WHERE attempts.ended_at_ms = 0",
+                            "");
+    }
+    while (rc == CAM_OK && query_next(&q, &rc, err)) {
+        struct live *live = NULL;
+        int64_t id = query_int(&q, 0);
+        rc = core_add_live(core, id, (int)query_int(&q, 1), (int)query_int(&q, 2), &live, err);
+        if (rc != CAM_OK) {
+            break;
+        }
+        live->started_wall_ms = query_int(&q, 4);
+        core_feed(core, &(struct sched_event){
+                            .kind = SCHED_HOLDS, .id = id, .ranks = (int32_t)query_int(&q, 2)});
+        if (strcmp(query_text(&q, 5), job_state_name(JOB_STOPPING)) == 0) {
+            /* Asserted again: rank 0 hears of it as soon as it re-attaches. */
+            live->stop_asked = true;
+            live->kill_asked = query_int(&q, 6) != 0;
+            core_set_timer(core, id, SCHED_TIMER_GRACE,
+                           core_now(core) + core->options.stop_grace_ms);
+        }
+        core->ports.launcher.adopt(core->ports.launcher.self, id, live->attempt, query_text(&q, 3));
+    }
+    query_end(&q);
+    return rc;
+}
+
+void core_reason(const struct core *core, int64_t job_id, char *out, size_t size)
+{
+    scheduler_reason(core->scheduler, job_id, core_now(core), out, size);
+}
+
+void core_slots(const struct core *core, int32_t *slots_out, int32_t *free_out)
+{
+    *slots_out = scheduler_slots(core->scheduler);
+    *free_out = scheduler_slots_free(core->scheduler);
+}

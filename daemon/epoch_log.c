@@ -1,0 +1,107 @@
+#include "daemon/epoch_log.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LOG_BYTES_MAX = 64 * 1024 * 1024, METRICS_MAX = 256 };
+
+const char *epoch_metrics_json(struct cam_arena *arena, const char *const *names,
+                               const double *values, size_t count)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; object != NULL && i < count; i++) {
+        /* JSON has no NaN: a metric that is none is null. */
+        json_t *value = isfinite(values[i]) ? json_real(values[i]) : json_null();
+        if (json_object_set_new(object, names[i], value) != 0) {
+            json_decref(object);
+            return NULL;
+        }
+    }
+    char *text = json_dumps(object, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(17));
+    json_decref(object);
+    const char *copy = text == NULL ? NULL : cam_arena_strdup(arena, text);
+    free(text); /* jansson's, from malloc */
+    return copy;
+}
+
+static bool read_metrics(json_t *metrics, struct cam_arena *arena, const char **out)
+{
+    const char *names[METRICS_MAX];
+    double values[METRICS_MAX];
+    size_t count = 0;
+    const char *name = NULL;
+    json_t *value = NULL;
+    json_object_foreach(metrics, name, value)
+    {
+        if (count == METRICS_MAX || !(json_is_number(value) || json_is_null(value))) {
+            return false;
+        }
+        names[count] = name;
+        values[count++] = json_is_null(value) ? (double)NAN : json_number_value(value);
+    }
+    *out = epoch_metrics_json(arena, names, values, count);
+    return *out != NULL;
+}
+
+static bool read_line(const char *line, size_t size, struct cam_arena *arena, struct epoch_row *out)
+{
+    json_int_t epoch = 0;
+    json_int_t steps = 0;
+    json_t *metrics = NULL;
+    json_t *object = json_loadb(line, size, JSON_REJECT_DUPLICATES, NULL);
+    bool good = object != NULL &&
+                json_unpack(object, "{sI sI sF sF so}", "epoch", &epoch, "steps", &steps, "seconds",
+                            &out->seconds, "samples_per_s", &out->samples_per_s, "metrics",
+                            &metrics) == 0 &&
+                epoch >= 1 && json_is_object(metrics) &&
+                read_metrics(metrics, arena, &out->metrics_json);
+    out->epoch = epoch;
+    out->steps = steps;
+    json_decref(object);
+    return good;
+}
+
+enum cam_code epoch_log_read(const char *job_dir, struct cam_arena *arena,
+                             struct epoch_row **rows_out, size_t *count_out, struct cam_err *err)
+{
+    char path[CAM_PATH_SIZE];
+    char *text = NULL;
+    size_t size = 0;
+    *rows_out = NULL;
+    *count_out = 0;
+    enum cam_code rc = cam_path(path, err, "%s/epochs.jsonl", job_dir);
+    if (rc == CAM_OK) {
+        rc = cam_file_read(path, LOG_BYTES_MAX, &text, &size, err);
+    }
+    if (rc != CAM_OK) {
+        return rc == CAM_NOT_FOUND ? CAM_OK : rc;
+    }
+    size_t lines = 0;
+    for (size_t i = 0; i < size; i++) {
+        lines += text[i] == '\n' ? 1 : 0;
+    }
+    struct epoch_row *rows = cam_arena_alloc(arena, lines + 1, sizeof *rows);
+    if (rows == NULL) {
+        rc = cam_fail(err, CAM_NO_MEMORY, "%s: out of memory", path);
+        goto out;
+    }
+    const char *line = text;
+    for (size_t i = 0; i < lines; i++) {
+        const char *end = strchr(line, '\n');
+        if (end == NULL || !read_line(line, (size_t)(end - line), arena, &rows[i])) {
+            rc = cam_fail(err, CAM_CORRUPT, "%s:%zu: not an epoch's line", path, i + 1);
+            goto out;
+        }
+        line = end + 1;
+        *count_out = i + 1;
+    }
+    *rows_out = rows;
+out:
+    cam_free(text);
+    return rc;
+}

@@ -1,0 +1,405 @@
+#include "daemon/launcher.h"
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "daemon/attempt_folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <uv.h>
+
+/* An attempt from its launch (or adoption) to its proof of death. */
+struct flight {
+    struct flight *next;
+    struct launcher *launcher;
+    int64_t job_id;
+    int attempt;
+    char job_dir[CAM_PATH_SIZE];
+    struct cam_arena *arena;
+    struct launch_order order; /* of a launch; texts in the arena */
+    const char *scratch;
+    char **environment;
+    char folder[CAM_PATH_SIZE];
+    bool adopting;
+    bool kill_wanted;
+    bool child; /* process is ours and not yet reaped */
+    uv_process_t process;
+    int pidfd; /* of an adopted shim, or -1 */
+    uv_poll_t poll;
+    enum attempt_finding finding;
+    bool rebooted;
+    bool proved;
+    enum cam_code rc;
+    struct cam_err err;
+    struct post_mortem mortem;
+};
+
+struct launcher {
+    struct launcher_options options;
+    struct core *core;
+    struct flight *flights;
+};
+
+static void bury(struct flight *flight);
+
+enum cam_code launcher_create(const struct launcher_options *options, struct launcher **out,
+                              struct cam_err *err)
+{
+    struct launcher *launcher = cam_alloc(1, sizeof *launcher);
+    if (launcher == NULL) {
+        return cam_fail(err, CAM_NO_MEMORY, "the launcher");
+    }
+    launcher->options = *options;
+    *out = launcher;
+    return CAM_OK;
+}
+
+static void flight_free(struct flight *flight)
+{
+    if (flight->pidfd >= 0) {
+        (void)close(flight->pidfd);
+    }
+    post_mortem_release(&flight->mortem);
+    cam_arena_destroy(flight->arena);
+    cam_free(flight);
+}
+
+void launcher_destroy(struct launcher *launcher)
+{
+    if (launcher == NULL) {
+        return;
+    }
+    while (launcher->flights != NULL) {
+        struct flight *flight = launcher->flights;
+        launcher->flights = flight->next;
+        flight_free(flight);
+    }
+    cam_free(launcher);
+}
+
+void launcher_set_core(struct launcher *launcher, struct core *core)
+{
+    launcher->core = core;
+}
+
+static void flight_end(struct flight *flight)
+{
+    for (struct flight **at = &flight->launcher->flights; *at != NULL; at = &(*at)->next) {
+        if (*at == flight) {
+            *at = flight->next;
+            break;
+        }
+    }
+    flight_free(flight);
+}
+
+static struct flight *flight_begin(struct launcher *launcher, int64_t job_id, int attempt,
+                                   const char *scratch)
+{
+    struct cam_err ignored;
+    struct flight *flight = cam_alloc(1, sizeof *flight);
+    struct cam_arena *arena = cam_arena_create();
+    if (flight == NULL || arena == NULL) {
+        goto fail;
+    }
+    *flight = (struct flight){.launcher = launcher,
+                              .job_id = job_id,
+                              .attempt = attempt,
+                              .arena = arena,
+                              .pidfd = -1,
+                              .scratch = cam_arena_strdup(arena, scratch)};
+    if (flight->scratch == NULL ||
+        cam_path(flight->job_dir, &ignored, "%s/%lld", launcher->options.jobs_dir,
+                 (long long)job_id) != CAM_OK ||
+        attempt_path(flight->job_dir, attempt, NULL, flight->folder, &ignored) != CAM_OK) {
+        goto fail;
+    }
+    flight->next = launcher->flights;
+    launcher->flights = flight;
+    return flight;
+fail:
+    cam_arena_destroy(arena);
+    cam_free(flight);
+    return NULL;
+}
+
+/* Pool work; a pool that takes no work ends the daemon's usefulness, so it is loud. */
+static void pool(struct flight *flight, loop_fn work, loop_fn done)
+{
+    struct cam_err err;
+    if (loop_work(flight->launcher->options.loop, work, done, flight, &err) != CAM_OK) {
+        cam_log(CAM_LOG_ERROR, "launcher", "job=%lld attempt=%d: %s", (long long)flight->job_id,
+                flight->attempt, err.text);
+    }
+}
+
+/* ---------------------------------------------------------------- the end */
+
+static void bury_work(void *context)
+{
+    struct flight *flight = context;
+    flight->proved = flight->mortem.never_started ||
+                     attempt_folder_prove(flight->job_dir, flight->attempt, flight->scratch);
+    if (flight->proved) {
+        flight->mortem.job_id = flight->job_id;
+        flight->mortem.attempt = flight->attempt;
+        attempt_folder_read(flight->job_dir, &flight->mortem);
+    }
+}
+
+static void bury_done(void *context)
+{
+    struct flight *flight = context;
+    if (!flight->proved) {
+        cam_log(CAM_LOG_WARN, "launcher", "job=%lld attempt=%d is not proved dead yet",
+                (long long)flight->job_id, flight->attempt);
+        bury(flight);
+        return;
+    }
+    struct post_mortem mortem = flight->mortem;
+    struct core *core = flight->launcher->core;
+    flight->mortem = (struct post_mortem){0};
+    cam_log(CAM_LOG_INFO, "launcher", "job=%lld attempt=%d ended exit=%d signal=%d outcome=%s",
+            (long long)flight->job_id, flight->attempt, mortem.exit.exit_code, mortem.exit.signal,
+            mortem.outcome[0] == '\0' ? "none" : mortem.outcome);
+    flight_end(flight);
+    core_ended(core, &mortem);
+}
+
+/* The shim has gone, or never was: proves the rest, reads what is left, tells the core. */
+static void bury(struct flight *flight)
+{
+    pool(flight, bury_work, bury_done);
+}
+
+/* ---------------------------------------------------------------- launching */
+
+static void shim_closed(uv_handle_t *handle)
+{
+    bury(handle->data);
+}
+
+static void shim_exited(uv_process_t *process, int64_t status, int signal)
+{
+    struct flight *flight = process->data;
+    flight->child = false;
+    if (status != 0 || signal != 0) {
+        cam_log(CAM_LOG_WARN, "launcher", "job=%lld attempt=%d shim ended status=%lld signal=%d",
+                (long long)flight->job_id, flight->attempt, (long long)status, signal);
+    }
+    uv_close((uv_handle_t *)process, shim_closed);
+}
+
+static void fail_launch(struct flight *flight, const char *text)
+{
+    flight->mortem.never_started = true;
+    (void)snprintf(flight->mortem.launch_error, sizeof flight->mortem.launch_error, "%s", text);
+    bury(flight);
+}
+
+static void spawn_failed(uv_handle_t *handle)
+{
+    struct flight *flight = handle->data;
+    fail_launch(flight, flight->err.text);
+}
+
+static void spawn_shim(struct flight *flight)
+{
+    char path[CAM_PATH_SIZE];
+    char attempt[16];
+    struct cam_err err = {0};
+    int log_fd = -1;
+    if (attempt_path(flight->job_dir, flight->attempt, "shim.log", path, &err) == CAM_OK) {
+        log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    }
+    if (log_fd < 0) {
+        (void)cam_fail_errno(&err, errno, "%s: cannot open", path);
+        fail_launch(flight, err.text);
+        return;
+    }
+    (void)snprintf(attempt, sizeof attempt, "%d", flight->attempt);
+    const char *shim = flight->launcher->options.shim;
+    const char *const args[] = {shim, "--job-dir", flight->job_dir, "--attempt", attempt, NULL};
+    /* Files, never pipes to this process: the shim outlives it. */
+    uv_stdio_container_t stdio[3] = {
+        {.flags = UV_IGNORE},
+        { .flags = UV_INHERIT_FD, .data.fd = log_fd},
+        { .flags = UV_INHERIT_FD, .data.fd = log_fd},
+    };
+    uv_process_options_t options = {
+        .exit_cb = shim_exited,
+        .file = shim,
+        .args = (char **)(uintptr_t)args,
+        .env = flight->environment,
+        .cwd = flight->job_dir,
+        .flags = UV_PROCESS_DETACHED,
+        .stdio_count = 3,
+        .stdio = stdio,
+    };
+    flight->process.data = flight;
+    int failed = uv_spawn(loop_uv(flight->launcher->options.loop), &flight->process, &options);
+    (void)close(log_fd);
+    if (failed != 0) {
+        (void)cam_fail(&flight->err, CAM_IO, "%s: cannot start: %s", shim, uv_strerror(failed));
+        uv_close((uv_handle_t *)&flight->process, spawn_failed);
+        return;
+    }
+    flight->child = true;
+    cam_log(CAM_LOG_INFO, "launcher", "job=%lld attempt=%d ranks=%d shim=%d",
+            (long long)flight->job_id, flight->attempt, flight->order.ranks, flight->process.pid);
+}
+
+static void launch_work(void *context)
+{
+    struct flight *flight = context;
+    const struct launcher_options *options = &flight->launcher->options;
+    struct attempt_surroundings around = {.endpoint = options->endpoint,
+                                          .mpirun = options->mpirun,
+                                          .worker = options->worker,
+                                          .cores = options->cores,
+                                          .kill_grace_ms = options->kill_grace_ms,
+                                          .log_bytes_max = options->log_bytes_max};
+    flight->rc = attempt_folder_write(flight->job_dir, &flight->order, &around, &flight->err);
+    flight->environment = attempt_folder_environment(&flight->order, flight->arena);
+    if (flight->rc == CAM_OK && flight->environment == NULL) {
+        flight->rc = cam_fail(&flight->err, CAM_NO_MEMORY, "the daemon is short of memory");
+    }
+}
+
+static void launch_done(void *context)
+{
+    struct flight *flight = context;
+    if (flight->rc != CAM_OK) {
+        fail_launch(flight, flight->err.text);
+    } else if (flight->kill_wanted) {
+        flight->mortem.never_started = true;
+        bury(flight);
+    } else {
+        spawn_shim(flight);
+    }
+}
+
+static void launch(void *self, const struct launch_order *order)
+{
+    struct launcher *launcher = self;
+    struct flight *flight = flight_begin(launcher, order->job_id, order->attempt, order->scratch);
+    if (flight == NULL) {
+        struct post_mortem mortem = {.job_id = order->job_id,
+                                     .attempt = order->attempt,
+                                     .never_started = true,
+                                     .exit.exit_code = -1};
+        core_ended(launcher->core, &mortem);
+        return;
+    }
+    struct cam_arena *arena = flight->arena;
+    flight->order = *order;
+    flight->order.scratch = flight->scratch;
+    flight->order.spec_text = cam_arena_strdup(arena, order->spec_text);
+    flight->order.file_name = cam_arena_strdup(arena, order->file_name);
+    flight->order.base_dir = cam_arena_strdup(arena, order->base_dir);
+    flight->order.set_json = cam_arena_strdup(arena, order->set_json);
+    flight->order.env_json = cam_arena_strdup(arena, order->env_json);
+    if (flight->order.spec_text == NULL || flight->order.file_name == NULL ||
+        flight->order.base_dir == NULL || flight->order.set_json == NULL ||
+        flight->order.env_json == NULL) {
+        fail_launch(flight, "the daemon is short of memory");
+        return;
+    }
+    pool(flight, launch_work, launch_done);
+}
+
+/* ---------------------------------------------------------------- adopting */
+
+static void poll_closed(uv_handle_t *handle)
+{
+    bury(handle->data);
+}
+
+static void shim_gone(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    uv_close((uv_handle_t *)poll, poll_closed); /* a pidfd is readable once its process has ended */
+}
+
+static void find_work(void *context)
+{
+    struct flight *flight = context;
+    flight->rc =
+        attempt_folder_find(flight->job_dir, flight->attempt, flight->launcher->options.endpoint,
+                            &flight->finding, &flight->pidfd, &flight->rebooted, &flight->err);
+    if (flight->rc == CAM_OK && flight->finding == ATTEMPT_LIVES) {
+        flight->mortem.job_id = flight->job_id;
+        flight->mortem.attempt = flight->attempt;
+        attempt_folder_read(flight->job_dir, &flight->mortem);
+    }
+}
+
+static void find_done(void *context)
+{
+    struct flight *flight = context;
+    flight->adopting = false;
+    if (flight->rc != CAM_OK) {
+        cam_log(CAM_LOG_ERROR, "launcher", "job=%lld attempt=%d: %s", (long long)flight->job_id,
+                flight->attempt, flight->err.text);
+        flight->finding = ATTEMPT_SHIM_DIED; /* its slots stay taken until it is proved dead */
+    }
+    static const char *const FOUND[] = {[ATTEMPT_LIVES] = "runs",
+                                        [ATTEMPT_ENDED] = "has ended",
+                                        [ATTEMPT_SHIM_DIED] = "lost its shim",
+                                        [ATTEMPT_NEVER_STARTED] = "never started"};
+    cam_log(CAM_LOG_INFO, "launcher", "job=%lld attempt=%d of an earlier daemon %s",
+            (long long)flight->job_id, flight->attempt, FOUND[flight->finding]);
+    if (flight->finding != ATTEMPT_LIVES) {
+        flight->mortem.never_started = flight->finding == ATTEMPT_NEVER_STARTED;
+        flight->mortem.rebooted = flight->rebooted;
+        bury(flight);
+        return;
+    }
+    struct post_mortem so_far = flight->mortem;
+    flight->mortem = (struct post_mortem){0};
+    flight->poll.data = flight;
+    (void)uv_poll_init(loop_uv(flight->launcher->options.loop), &flight->poll, flight->pidfd);
+    (void)uv_poll_start(&flight->poll, UV_READABLE, shim_gone);
+    if (flight->kill_wanted) {
+        (void)syscall(SYS_pidfd_send_signal, flight->pidfd, SIGTERM, NULL, 0);
+    }
+    core_adopted(flight->launcher->core, &so_far);
+}
+
+static void adopt(void *self, int64_t job_id, int attempt, const char *scratch)
+{
+    struct flight *flight = flight_begin(self, job_id, attempt, scratch);
+    if (flight != NULL) {
+        flight->adopting = true;
+        pool(flight, find_work, find_done);
+    }
+}
+
+static void kill_attempt(void *self, int64_t job_id, int attempt)
+{
+    struct launcher *launcher = self;
+    for (struct flight *flight = launcher->flights; flight != NULL; flight = flight->next) {
+        if (flight->job_id != job_id || flight->attempt != attempt) {
+            continue;
+        }
+        flight->kill_wanted = true;
+        if (flight->child) {
+            (void)uv_process_kill(&flight->process, SIGTERM);
+        } else if (flight->pidfd >= 0 && !flight->adopting) {
+            (void)syscall(SYS_pidfd_send_signal, flight->pidfd, SIGTERM, NULL, 0);
+        }
+    }
+}
+
+struct launch_port launcher_port(struct launcher *launcher)
+{
+    return (struct launch_port){
+        .self = launcher, .launch = launch, .adopt = adopt, .kill = kill_attempt};
+}

@@ -1,0 +1,155 @@
+#include "daemon/live.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    QUIET_MS = 10000,       /* no verdict within this of a start, re-attach or stall */
+    STUCK_LEAST_MS = 10000, /* a stage may take this long ... */
+    STUCK_FACTOR = 5,       /* ... or so many times its usual time */
+};
+
+enum cam_code live_create(int64_t job_id, int attempt, int rank_count, struct live **out,
+                          struct cam_err *err)
+{
+    struct live *live = cam_alloc(1, sizeof *live);
+    struct live_rank *ranks = cam_alloc((size_t)rank_count, sizeof *ranks);
+    if (live == NULL || ranks == NULL) {
+        cam_free(ranks);
+        cam_free(live);
+        return cam_fail(err, CAM_NO_MEMORY, "attempt %d of job %lld", attempt, (long long)job_id);
+    }
+    *live = (struct live){.job_id = job_id,
+                          .attempt = attempt,
+                          .rank_count = rank_count,
+                          .ranks = ranks,
+                          .error_rank = -1,
+                          .error_step = -1};
+    *out = live;
+    return CAM_OK;
+}
+
+void live_destroy(struct live *live)
+{
+    if (live != NULL) {
+        cam_free(live->ranks);
+        cam_free(live);
+    }
+}
+
+void live_attach(struct live *live, int rank, int64_t now_ms)
+{
+    struct live_rank *who = &live->ranks[rank];
+    who->attached = true;
+    who->heard_ms = now_ms;
+    who->moved_ms = now_ms;
+    live->judge_after_ms = now_ms + QUIET_MS;
+}
+
+static bool same_place(const struct live_progress *a, const struct live_progress *b)
+{
+    return a->step == b->step && a->collective == b->collective &&
+           strcmp(a->phase, b->phase) == 0 && strcmp(a->stage, b->stage) == 0;
+}
+
+void live_hear(struct live *live, int rank, const struct live_progress *progress, int64_t now_ms)
+{
+    struct live_rank *who = &live->ranks[rank];
+    who->heard_ms = now_ms;
+    if (!who->reported || !same_place(&who->now, progress)) {
+        int64_t took_ms = now_ms - who->moved_ms;
+        who->usual_ms = who->usual_ms == 0 ? took_ms : (3 * who->usual_ms + took_ms) / 4;
+        who->moved_ms = now_ms;
+    }
+    who->reported = true;
+    who->now = *progress;
+}
+
+void live_fail(struct live *live, enum cam_code code, const char *text, int rank, int64_t step)
+{
+    /* That a peer is gone is seldom where it began: a better account replaces it. */
+    if (live->error_code != CAM_OK && live->error_code != CAM_PEER_LOST) {
+        return;
+    }
+    live->error_code = code == CAM_OK ? CAM_INTERNAL : code;
+    (void)snprintf(live->error_text, sizeof live->error_text, "%s", text);
+    live->error_rank = rank;
+    live->error_step = step;
+}
+
+void live_forgive(struct live *live, int64_t now_ms)
+{
+    live->judge_after_ms = now_ms + QUIET_MS;
+    for (int i = 0; i < live->rank_count; i++) {
+        live->ranks[i].heard_ms = now_ms;
+        live->ranks[i].moved_ms = now_ms;
+    }
+}
+
+static int find_silent(const struct live *live, int64_t now_ms, char *text, size_t size)
+{
+    for (int i = 0; i < live->rank_count; i++) {
+        const struct live_rank *rank = &live->ranks[i];
+        if (rank->attached && now_ms - rank->heard_ms > live->silent_limit_ms) {
+            (void)snprintf(text, size,
+                           "rank %d hangs: no heartbeat for %lld s (%lld s are allowed); it was "
+                           "in step %lld, %s %s",
+                           i, (long long)((now_ms - rank->heard_ms) / 1000),
+                           (long long)(live->silent_limit_ms / 1000), (long long)rank->now.step,
+                           rank->now.phase, rank->now.stage);
+            return i;
+        }
+        if (!rank->attached && now_ms - live->since_ms > live->attach_limit_ms) {
+            (void)snprintf(text, size, "rank %d has not reported within %lld s of the launch", i,
+                           (long long)(live->attach_limit_ms / 1000));
+            return i;
+        }
+    }
+    return -1;
+}
+
+static bool stuck(const struct live_rank *rank, int64_t now_ms)
+{
+    int64_t limit_ms = STUCK_FACTOR * rank->usual_ms;
+    limit_ms = limit_ms < STUCK_LEAST_MS ? STUCK_LEAST_MS : limit_ms;
+    limit_ms = rank->now.stage_limit_ms > 0 ? rank->now.stage_limit_ms : limit_ms;
+    return now_ms - rank->moved_ms > limit_ms;
+}
+
+/* The rank behind all others, where all of them have stopped advancing. */
+static int find_behind(const struct live *live, int64_t now_ms, char *text, size_t size)
+{
+    int behind = 0;
+    int ahead = 0;
+    for (int i = 0; i < live->rank_count; i++) {
+        const struct live_rank *rank = &live->ranks[i];
+        if (!rank->reported || !stuck(rank, now_ms)) {
+            return -1;
+        }
+        behind = rank->now.collective < live->ranks[behind].now.collective ? i : behind;
+        ahead = rank->now.collective > live->ranks[ahead].now.collective ? i : ahead;
+    }
+    const struct live_rank *rank = &live->ranks[behind];
+    const struct live_rank *first = &live->ranks[ahead];
+    if (live->rank_count < 2 || rank->now.collective == first->now.collective) {
+        return -1;
+    }
+    (void)snprintf(text, size,
+                   "rank %d hangs: for %lld s in step %lld, %s %s, at collective %lld, where rank "
+                   "%d waits at %lld",
+                   behind, (long long)((now_ms - rank->moved_ms) / 1000), (long long)rank->now.step,
+                   rank->now.phase, rank->now.stage, (long long)rank->now.collective, ahead,
+                   (long long)first->now.collective);
+    return behind;
+}
+
+int live_verdict(const struct live *live, int64_t now_ms, char *text, size_t size)
+{
+    if (now_ms < live->judge_after_ms) {
+        return -1;
+    }
+    int rank = find_silent(live, now_ms, text, size);
+    return rank >= 0 ? rank : find_behind(live, now_ms, text, size);
+}
