@@ -246,19 +246,19 @@ static const struct api_row {
     Cam__Envelope__BodyCase body;
     void (*call)(struct api *api, struct stream *stream, const Cam__Envelope *envelope);
 } ROWS[] = {
-    {CAM__ENVELOPE__BODY_SUBMIT_REQUEST,  api_submit },
-    {CAM__ENVELOPE__BODY_QUEUE_REQUEST,   api_queue  },
-    {CAM__ENVELOPE__BODY_SHOW_REQUEST,    api_show   },
-    {CAM__ENVELOPE__BODY_EVENTS_REQUEST,  api_events },
-    {CAM__ENVELOPE__BODY_LOGS_REQUEST,    api_logs   },
-    {CAM__ENVELOPE__BODY_WATCH_REQUEST,   api_watch  },
-    {CAM__ENVELOPE__BODY_CANCEL_REQUEST,  api_change },
-    {CAM__ENVELOPE__BODY_HOLD_REQUEST,    api_change },
-    {CAM__ENVELOPE__BODY_RELEASE_REQUEST, api_change },
-    {CAM__ENVELOPE__BODY_RESUME_REQUEST,  api_change },
+    {CAM__ENVELOPE__BODY_SUBMIT_REQUEST, api_submit},
+    {CAM__ENVELOPE__BODY_QUEUE_REQUEST, api_queue},
+    {CAM__ENVELOPE__BODY_SHOW_REQUEST, api_show},
+    {CAM__ENVELOPE__BODY_EVENTS_REQUEST, api_events},
+    {CAM__ENVELOPE__BODY_LOGS_REQUEST, api_logs},
+    {CAM__ENVELOPE__BODY_WATCH_REQUEST, api_watch},
+    {CAM__ENVELOPE__BODY_CANCEL_REQUEST, api_change},
+    {CAM__ENVELOPE__BODY_HOLD_REQUEST, api_change},
+    {CAM__ENVELOPE__BODY_RELEASE_REQUEST, api_change},
+    {CAM__ENVELOPE__BODY_RESUME_REQUEST, api_change},
     {CAM__ENVELOPE__BODY_SAMPLES_REQUEST, api_samples},
     {CAM__ENVELOPE__BODY_WEIGHTS_REQUEST, api_weights},
-    {CAM__ENVELOPE__BODY_STATUS_REQUEST,  api_status },
+    {CAM__ENVELOPE__BODY_STATUS_REQUEST, api_status},
 };
 
 void api_received(void *self, struct stream *stream, const Cam__Envelope *envelope)

@@ -145,15 +145,13 @@ void core_submit(struct core *core, const struct new_job *job, core_submitted_fn
         answer(context, rc, &err, 0, false);
         return;
     }
-    *submit = (struct submit_op){
-        .op = {.run = run_submit, .done = submit_done},
-        .core = core,
-        .job = job,
-        .answer = answer,
-        .context = context,
-        .now_ms = core_wall(core),
-        .unmet = unmet
-    };
+    *submit = (struct submit_op){.op = {.run = run_submit, .done = submit_done},
+                                 .core = core,
+                                 .job = job,
+                                 .answer = answer,
+                                 .context = context,
+                                 .now_ms = core_wall(core),
+                                 .unmet = unmet};
     store_submit(core->options.store, &submit->op);
 }
 
@@ -231,16 +229,14 @@ void core_change(struct core *core, int64_t id, enum job_event event, bool now,
         }
         return;
     }
-    *change = (struct change_op){
-        .op = {.run = run_change, .done = change_done, .essential = true},
-        .core = core,
-        .event = event,
-        .now = now,
-        .answer = answer,
-        .context = context,
-        .id = id,
-        .now_ms = core_wall(core)
-    };
+    *change = (struct change_op){.op = {.run = run_change, .done = change_done, .essential = true},
+                                 .core = core,
+                                 .event = event,
+                                 .now = now,
+                                 .answer = answer,
+                                 .context = context,
+                                 .id = id,
+                                 .now_ms = core_wall(core)};
     store_submit(core->options.store, &change->op);
 }
 
@@ -263,7 +259,8 @@ static enum cam_code read_order(struct database *db, struct start_op *start, str
     enum cam_code rc = database_query(
         db, &q, err,
         "SELECT text, file_name, base_dir, set_json, env_json, shards, "
-        "CASE time_limit_ms WHEN 0 THEN 0 ELSE max(1, time_limit_ms - elapsed_ms) END, scratch, "
+        "CASE time_limit_ms WHEN 0 THEN 0 ELSE max(1, time_limit_ms - jobs.elapsed_ms) END, "
+        "scratch, "
         "threads_per_shard "
         "FROM jobs JOIN specs ON sha256 = spec_sha256 "
         "JOIN attempts ON job_id = id AND attempts.attempt = jobs.attempt WHERE id = ?",
@@ -312,6 +309,9 @@ static void start_done(struct store_op *op)
     if (!core_settled(core, op)) {
         /* A conflict means that another change was first; the scheduler has heard of it. */
         int64_t again = op->rc == CAM_CONFLICT ? 0 : core_now(core) + START_AGAIN_MS;
+        if (op->rc != CAM_CONFLICT) {
+            core->ports.note(core->ports.self, start->id, op->err.text);
+        }
         core_feed(core,
                   &(struct sched_event){.kind = SCHED_REFUSED, .id = start->id, .ready_ms = again});
     } else if (core_add_live(core, start->id, start->change.attempt, start->ranks, &live, &err) !=
@@ -338,14 +338,12 @@ static void start_job(struct core *core, int64_t id, int ranks)
                                               .ready_ms = core_now(core) + START_AGAIN_MS});
         return;
     }
-    *start = (struct start_op){
-        .op = {.run = run_start, .done = start_done},
-        .core = core,
-        .id = id,
-        .ranks = ranks,
-        .now_ms = core_wall(core),
-        .arena = arena
-    };
+    *start = (struct start_op){.op = {.run = run_start, .done = start_done},
+                               .core = core,
+                               .id = id,
+                               .ranks = ranks,
+                               .now_ms = core_wall(core),
+                               .arena = arena};
     store_submit(core->options.store, &start->op);
 }
 

@@ -32,6 +32,8 @@ struct core_ports {
     void (*wake_at)(void *self, int64_t due_ms);
     /* Something that a watcher of the job would want to see has changed. */
     void (*changed)(void *self, int64_t job_id);
+    /* A line for the daemon's log. */
+    void (*note)(void *self, int64_t job_id, const char *text);
     /* The daemon must end: the store is broken. */
     void (*fatal)(void *self, const struct cam_err *why);
 };

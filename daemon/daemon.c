@@ -102,6 +102,12 @@ static void port_changed(void *self, int64_t job_id)
     }
 }
 
+static void port_note(void *self, int64_t job_id, const char *text)
+{
+    (void)self;
+    cam_log(CAM_LOG_WARN, "core", "job=%lld: %s", (long long)job_id, text);
+}
+
 static void port_fatal(void *self, const struct cam_err *why)
 {
     struct daemon *daemon = self;
@@ -307,6 +313,7 @@ static enum cam_code open_core(struct daemon *daemon, struct cam_err *err)
                                .ask_stop = port_ask_stop,
                                .wake_at = port_wake_at,
                                .changed = port_changed,
+                               .note = port_note,
                                .fatal = port_fatal};
     rc = core_create(&options, &ports, &daemon->core, err);
     if (rc == CAM_OK) {

@@ -229,8 +229,8 @@ static void spawn_shim(struct flight *flight)
     /* Files, never pipes to this process: the shim outlives it. */
     uv_stdio_container_t stdio[3] = {
         {.flags = UV_IGNORE},
-        { .flags = UV_INHERIT_FD, .data.fd = log_fd},
-        { .flags = UV_INHERIT_FD, .data.fd = log_fd},
+        {.flags = UV_INHERIT_FD, .data.fd = log_fd},
+        {.flags = UV_INHERIT_FD, .data.fd = log_fd},
     };
     uv_process_options_t options = {
         .exit_cb = shim_exited,

@@ -20,18 +20,9 @@ enum cam_code state_folder_check_type(const char *path, int64_t f_type, struct c
         int64_t type; /* of statfs(2) */
         const char *name;
     } REFUSED[] = {
-        {0x6969,     "NFS"   },
-        {0xff534d42, "CIFS"  },
-        {0xfe534d42, "SMB"   },
-        {0x517b,     "SMB"   },
-        {0x0bd00bd0, "Lustre"},
-        {0x47504653, "GPFS"  },
-        {0x00c36400, "Ceph"  },
-        {0x5346414f, "AFS"   },
-        {0x013111a8, "IBRIX" },
-        {0x61756673, "AUFS"  },
-        {0x564c,     "NCP"   },
-        {0x01021997, "9P"    },
+        {0x6969, "NFS"},        {0xff534d42, "CIFS"}, {0xfe534d42, "SMB"},  {0x517b, "SMB"},
+        {0x0bd00bd0, "Lustre"}, {0x47504653, "GPFS"}, {0x00c36400, "Ceph"}, {0x5346414f, "AFS"},
+        {0x013111a8, "IBRIX"},  {0x61756673, "AUFS"}, {0x564c, "NCP"},      {0x01021997, "9P"},
         {0x19830326, "BeeGFS"},
     };
     for (size_t i = 0; i < sizeof REFUSED / sizeof REFUSED[0]; i++) {

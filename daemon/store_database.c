@@ -35,18 +35,12 @@ static enum cam_code sqlite_fail(const struct database *db, int code, struct cam
         int primary;
         enum cam_code code;
     } CODES[] = {
-        {SQLITE_FULL,       CAM_DISK_FULL  },
-        {SQLITE_CORRUPT,    CAM_CORRUPT    },
-        {SQLITE_NOTADB,     CAM_CORRUPT    },
-        {SQLITE_NOMEM,      CAM_NO_MEMORY  },
-        {SQLITE_CONSTRAINT, CAM_CONFLICT   },
-        {SQLITE_BUSY,       CAM_UNAVAILABLE},
-        {SQLITE_LOCKED,     CAM_UNAVAILABLE},
-        {SQLITE_PERM,       CAM_DENIED     },
-        {SQLITE_AUTH,       CAM_DENIED     },
-        {SQLITE_READONLY,   CAM_DENIED     },
-        {SQLITE_CANTOPEN,   CAM_IO         },
-        {SQLITE_IOERR,      CAM_IO         },
+        {SQLITE_FULL, CAM_DISK_FULL},      {SQLITE_CORRUPT, CAM_CORRUPT},
+        {SQLITE_NOTADB, CAM_CORRUPT},      {SQLITE_NOMEM, CAM_NO_MEMORY},
+        {SQLITE_CONSTRAINT, CAM_CONFLICT}, {SQLITE_BUSY, CAM_UNAVAILABLE},
+        {SQLITE_LOCKED, CAM_UNAVAILABLE},  {SQLITE_PERM, CAM_DENIED},
+        {SQLITE_AUTH, CAM_DENIED},         {SQLITE_READONLY, CAM_DENIED},
+        {SQLITE_CANTOPEN, CAM_IO},         {SQLITE_IOERR, CAM_IO},
     };
     enum cam_code ours = CAM_INTERNAL;
     for (size_t i = 0; i < sizeof CODES / sizeof CODES[0]; i++) {

@@ -174,7 +174,7 @@ static bool handle_deadline(struct shim *shim)
 static void wait_for_end(struct shim *shim)
 {
     struct pollfd watched[] = {
-        {.fd = shim->signal_fd,      .events = POLLIN},
+        {.fd = shim->signal_fd, .events = POLLIN},
         {.fd = shim->output.pipe_fd, .events = POLLIN},
     };
     for (bool over = false; !over;) {
