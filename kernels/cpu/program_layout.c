@@ -172,7 +172,8 @@ static void choose_fetch(const struct program *program, struct cpu_program *p)
     }
 }
 
-/* The last instruction that reads each register; stores read at the end of the tile. */
+/* The last instruction that reads each register; stores and sums read at the end
+ * of the tile, and rows filled once a launch are read by the next one. */
 static void last_uses(const struct program *program, const struct cpu_program *p, int *last_out)
 {
     int count = program->instruction_count;
@@ -181,6 +182,8 @@ static void last_uses(const struct program *program, const struct cpu_program *p
         for (int k = 0; k < p->cells[i].source_count; k++) {
             last_out[p->cells[i].source[k]] = i;
         }
+    }
+    for (int i = 0; i < count; i++) {
         bool kept = p->cells[i].fetch == FETCH_UNIFORM || p->cells[i].fetch == FETCH_INVARIANT;
         last_out[i] = kept ? count : last_out[i];
     }

@@ -54,10 +54,66 @@ static void test_every_operator(void **state)
     }
 }
 
+/* Grows a graph of elementwise nodes, views, random leaves and sums of sums over one shape, so that
+ * programs of every form come out: several stores, sums beside them, constants, broadcasts. */
+static void grow(struct rig *rig, uint64_t *state)
+{
+    enum { NODES = 14 };
+    static const enum op_kind BINARY[] = {OP_ADD, OP_SUB, OP_MUL, OP_MAX, OP_MIN};
+    static const enum op_kind UNARY[] = {OP_TANH, OP_SIGMOID, OP_NEG, OP_ABS, OP_SIN, OP_COS};
+    struct graph *graph = rig->graph;
+    struct shape shape = {.rank = (int)rig_draw(state, 1, 3)};
+    for (int d = 0; d < shape.rank; d++) {
+        shape.dim[d] = rig_draw(state, 0, 2) == 0 ? rig_draw(state, 1, 70) : rig_draw(state, 1, 9);
+    }
+    int nodes[NODES] = {rig_input(rig, 0, &shape), rig_input(rig, 1, &shape)};
+    for (int i = 2; i < NODES; i++) {
+        int a = nodes[rig_draw(state, 0, i - 1)];
+        int b = nodes[rig_draw(state, 0, i - 1)];
+        uint32_t axes = (uint32_t)rig_draw(state, 1, (1 << shape.rank) - 1);
+        double scale = 1.0;
+        for (int d = 0; d < shape.rank; d++) {
+            scale /= (axes >> d & 1u) != 0 ? (double)shape.dim[d] : 1.0;
+        }
+        const int results[] = {
+            graph_binary(graph, BINARY[rig_draw(state, 0, 4)], a, b),
+            graph_unary(graph, UNARY[rig_draw(state, 0, 5)], a),
+            graph_scale(graph, a, 0.5),
+            graph_offset(graph, a, 0.25),
+            graph_broadcast(graph, graph_scale(graph, graph_sum(graph, a, axes), scale), &shape),
+            graph_select(graph, graph_binary(graph, OP_GREATER, a, b), b, a),
+            graph_binary(graph, OP_MUL, a,
+                         graph_random(graph, OP_UNIFORM, &shape, (uint32_t)i, i % 2 == 0)),
+        };
+        nodes[i] = results[rig_draw(state, 0, 6)];
+    }
+    rig->outputs[rig->output_count++] = nodes[NODES - 1];
+    rig->outputs[rig->output_count++] = nodes[NODES - 2];
+    rig->outputs[rig->output_count++] =
+        graph_sum(graph, nodes[NODES - 3], (uint32_t)rig_draw(state, 1, (1 << shape.rank) - 1));
+}
+
+static void test_random_graphs(void **state)
+{
+    (void)state;
+    if (!rig_has_cpu()) {
+        skip();
+    }
+    uint64_t draw = 99;
+    for (int number = 0; number < 300; number++) {
+        struct rig rig;
+        rig_begin(&rig, (uint64_t)number);
+        grow(&rig, &draw);
+        compare(&rig, "random graph", number, 1e-5);
+        rig_end(&rig);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_operator),
+        cmocka_unit_test(test_random_graphs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

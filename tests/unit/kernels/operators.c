@@ -167,7 +167,7 @@ static int convolution(struct rig *rig, enum op_kind op, uint64_t *state)
         int64_t padded = x.dim[1 + a] + window.pad_before[a] + window.pad_after[a];
         y.dim[1 + a] = (padded - reach) / window.stride[a] + 1;
     }
-    bool parameter = rig_draw(state, 0, 1) == 1;
+    bool parameter = rig_draw(state, 0, 1) == 1 && !rig->inputs_only;
     if (op == OP_CONV2D) {
         int left = rig_input(rig, 0, &x);
         return graph_conv2d(rig->graph, left, leaf_of(rig, 1, parameter, &w), &window);

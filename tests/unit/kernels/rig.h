@@ -17,7 +17,8 @@ struct rig {
     uint64_t seed;
     double low; /* range of the leaves */
     double high;
-    int nudged_slot; /* input leaf with one element moved; -1: none */
+    bool inputs_only; /* no leaf is a parameter */
+    int nudged_slot;  /* input leaf with one element moved; -1: none */
     int64_t nudged_element;
     double nudge;
 };

@@ -1,0 +1,241 @@
+/*
+ * What may not change a bit of the CPU backend's results: OMP_NUM_THREADS, the alignment of
+ * memory, the number of lanes; and what random numbers are.
+ */
+#include "../unit.h"
+
+#include "rig.h"
+
+#include "base/mem.h"
+#include "kernels/random.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A small step of training: convolutions both ways, a dense layer, sums, exp and noise. */
+static void small_network(struct rig *rig)
+{
+    const struct window window = {
+        .stride = {2, 2},
+        .pad_before = {1, 1},
+        .pad_after = {1, 1},
+        .dilation = {1, 1},
+        .groups = 1
+    };
+    const struct shape image = {
+        .rank = 4, .dim = {6, 14, 14, 16}
+    };
+    const struct shape kernel = {
+        .rank = 4, .dim = {4, 4, 16, 24}
+    };
+    const struct shape flat = {
+        .rank = 2, .dim = {6, 7 * 7 * 24}
+    };
+    const struct shape dense = {
+        .rank = 2, .dim = {7 * 7 * 24, 10}
+    };
+    struct graph *graph = rig->graph;
+    int x = rig_input(rig, 0, &image);
+    int w = rig_parameter(rig, 0, &kernel);
+    x = graph_binary(graph, OP_ADD, x, graph_random(graph, OP_NORMAL, &image, 9, true));
+    int y = graph_unary(graph, OP_TANH, graph_conv2d(graph, x, w, &window));
+    int dx = graph_conv2d_grad_input(graph, y, w, &window, &image);
+    int dw = graph_conv2d_grad_weight(graph, x, y, &window, &kernel);
+    int logits = graph_matmul(graph, graph_reshape(graph, y, &flat), rig_parameter(rig, 1, &dense),
+                              false, false);
+    rig->outputs[0] = graph_unary(graph, OP_SOFTPLUS, logits);
+    rig->outputs[1] = graph_sum(graph, graph_unary(graph, OP_EXP, graph_scale(graph, dx, 0.01)), 7);
+    rig->outputs[2] = dw;
+    rig->outputs[3] = graph_sum(graph, graph_binary(graph, OP_MUL, x, x), 14);
+    rig->output_count = 4;
+}
+
+static double *run_network(const struct rig_place *place, int64_t *count_out)
+{
+    struct rig rig;
+    rig_begin(&rig, 12);
+    small_network(&rig);
+    *count_out = rig_output_count(&rig);
+    double *out = rig_run(&rig, place);
+    rig_end(&rig);
+    return out;
+}
+
+/* libgomp reads its environment when it is loaded, so each count gets a process. */
+static double *run_with_threads(const char *threads, int64_t *count_out)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        const struct rig_place place = {.backend = "cpu", .fuse = true, .lanes = 1};
+        setenv("OMP_NUM_THREADS", threads, 1);
+        double *out = run_network(&place, count_out);
+        size_t left = (size_t)*count_out * sizeof *out;
+        const char *bytes = (const char *)out;
+        while (left > 0) {
+            ssize_t written = write(ends[1], bytes, left);
+            if (written <= 0) {
+                _exit(1);
+            }
+            bytes += written;
+            left -= (size_t)written;
+        }
+        _exit(0);
+    }
+    close(ends[1]);
+    struct rig rig;
+    rig_begin(&rig, 12);
+    small_network(&rig);
+    *count_out = rig_output_count(&rig);
+    rig_end(&rig);
+    size_t size = (size_t)*count_out * sizeof(double);
+    char *out = cam_alloc(1, size);
+    assert_non_null(out);
+    for (size_t done = 0; done < size;) {
+        ssize_t got = read(ends[0], out + done, size - done);
+        assert_true(got > 0);
+        done += (size_t)got;
+    }
+    close(ends[0]);
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    return (double *)(void *)out;
+}
+
+/* First, before this process has loaded the module. */
+static void test_the_environment_changes_nothing(void **state)
+{
+    (void)state;
+    static const char *const THREADS[] = {"1", "2", "7"};
+    if (access(KERNEL_MODULE_DIR "/cambrian-backend-cpu.so", R_OK) != 0) {
+        skip();
+    }
+    int64_t count = 0;
+    double *first = run_with_threads(THREADS[0], &count);
+    for (int i = 1; i < 3; i++) {
+        double *other = run_with_threads(THREADS[i], &count);
+        assert_memory_equal(first, other, (size_t)count * sizeof *first);
+        cam_free(other);
+    }
+    cam_free(first);
+}
+
+static void test_alignment_and_lanes_change_nothing(void **state)
+{
+    (void)state;
+    if (!rig_has_cpu()) {
+        skip();
+    }
+    const struct rig_place first_place = {.backend = "cpu", .fuse = true, .lanes = 1};
+    int64_t count = 0;
+    double *first = run_network(&first_place, &count);
+    for (int shift = 1; shift < 8; shift += 2) {
+        struct rig_place place = first_place;
+        place.misalign = shift;
+        place.lanes = shift;
+        double *other = run_network(&place, &count);
+        assert_memory_equal(first, other, (size_t)count * sizeof *first);
+        cam_free(other);
+    }
+    cam_free(first);
+}
+
+static void test_fused_is_near_the_reference(void **state)
+{
+    (void)state;
+    if (!rig_has_cpu()) {
+        skip();
+    }
+    const struct rig_place cpu = {.backend = "cpu", .fuse = true, .lanes = 1};
+    const struct rig_place plain = {.backend = "reference", .f64 = true, .lanes = 1};
+    const struct rig_place fused = {.backend = "reference", .f64 = true, .fuse = true, .lanes = 1};
+    int64_t count = 0;
+    double *expected = run_network(&plain, &count);
+    double *interpreted = run_network(&fused, &count);
+    double *found = run_network(&cpu, &count);
+    assert_true(rig_distance(interpreted, expected, count) < 1e-13);
+
+    assert_true(rig_distance(found, expected, count) < 2e-6);
+    cam_free(expected);
+    cam_free(interpreted);
+    cam_free(found);
+}
+
+static double *draw(enum op_kind op, bool by_row, const char *backend, int64_t rows,
+                    int64_t columns)
+{
+    struct rig rig;
+    rig_begin(&rig, 1);
+    const struct shape shape = {
+        .rank = 2, .dim = {rows, columns}
+    };
+    rig.outputs[0] = graph_random(rig.graph, op, &shape, 42, by_row);
+    rig.output_count = 1;
+    const struct rig_place place = {.backend = backend, .fuse = true, .lanes = 1};
+    double *out = rig_run(&rig, &place);
+    rig_end(&rig);
+    return out;
+}
+
+/* Golden: base/philox under the counter that kernels/random.h states, with the rig's context. */
+static void test_uniform_is_philox(void **state)
+{
+    (void)state;
+    enum { ROWS = 3, COLUMNS = 13 };
+    const struct random_context random = {
+        .seed = 0x1234567890abcdefu, .execution = 3, .first_row = 5};
+    const char *backends[] = {"reference", "cpu"};
+    int count = rig_has_cpu() ? 2 : 1;
+    for (int b = 0; b < count; b++) {
+        double *by_row = draw(OP_UNIFORM, true, backends[b], ROWS, COLUMNS);
+        double *whole = draw(OP_UNIFORM, false, backends[b], ROWS, COLUMNS);
+        for (uint32_t i = 0; i < ROWS * COLUMNS; i++) {
+            uint32_t words[4];
+            random_block(&random, 42, 5 + i / COLUMNS, i % COLUMNS, words);
+            assert_true(by_row[i] == (double)(words[i % COLUMNS % 4] >> 8) * RANDOM_UNIT);
+            random_block(&random, 42, 0, i, words);
+            assert_true(whole[i] == (double)(words[i % 4] >> 8) * RANDOM_UNIT);
+        }
+        cam_free(by_row);
+        cam_free(whole);
+    }
+}
+
+static void test_normal_moments(void **state)
+{
+    (void)state;
+    enum { ROWS = 64, COLUMNS = 1001 };
+    const double count = (double)ROWS * COLUMNS;
+    double *values = draw(OP_NORMAL, true, rig_has_cpu() ? "cpu" : "reference", ROWS, COLUMNS);
+    double sum[5] = {0};
+    for (int i = 0; i < ROWS * COLUMNS; i++) {
+        double power = 1.0;
+        for (int k = 1; k <= 4; k++) {
+            power *= values[i];
+            sum[k] += power / count;
+        }
+    }
+    /* Standard errors: 1, sqrt 2, sqrt 15, sqrt 96 over sqrt(count) = 253; five of each. */
+    assert_true(sum[1] < 0.02 && sum[1] > -0.02);
+    assert_true(sum[2] < 1.03 && sum[2] > 0.97);
+    assert_true(sum[3] < 0.08 && sum[3] > -0.08);
+    assert_true(sum[4] < 3.2 && sum[4] > 2.8);
+    cam_free(values);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_environment_changes_nothing),
+        cmocka_unit_test(test_alignment_and_lanes_change_nothing),
+        cmocka_unit_test(test_fused_is_near_the_reference),
+        cmocka_unit_test(test_uniform_is_philox),
+        cmocka_unit_test(test_normal_moments),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
