@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""The documents say what the tables say: docs_test.py CAMBRIAN SOURCE_ROOT.
+
+Mended by:  cambrian schema > docs/jobfile.schema.json
+            cambrian schema --markdown, between the marks of docs/JOBFILE.md
+"""
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import unittest
+
+CAMBRIAN, ROOT = sys.argv[1], pathlib.Path(sys.argv[2])
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+
+
+def cambrian(*args):
+    return subprocess.run([CAMBRIAN, *args], capture_output=True, text=True, check=True).stdout
+
+
+def commands():
+    """{command: [its options]} as --help tells them."""
+    names = re.findall(r"(?m)^  ([a-z]+) ", cambrian("--help"))
+    return {name: re.findall(r"(?m)^  (?:-\w, )?(--\w+)", cambrian(name, "--help"))
+            for name in names}
+
+
+class Documents(unittest.TestCase):
+    def test_schema_file(self):
+        self.assertEqual((ROOT / "docs/jobfile.schema.json").read_text(), cambrian("schema"))
+
+    def test_reference(self):
+        text = (ROOT / "docs/JOBFILE.md").read_text()
+        made = re.search(r"<!-- made by .*? -->\n(.*)<!-- end of the made part -->", text, re.S)
+        self.assertEqual(made.group(1), cambrian("schema", "--markdown"))
+
+    def test_manual_page(self):
+        text = (ROOT / "docs/cambrian.1").read_text().replace("\\-", "-")
+        found = commands()
+        self.assertGreater(len(found), 12)
+        for name, options in found.items():
+            entries = re.findall(r'(?m)^\.BR "%s[^\n]*' % name, text)
+            self.assertTrue(entries, f"{name} has no entry")
+            for option in options:
+                self.assertIn(option, "\n".join(entries) if option != "--socket" else text, name)
+
+    def test_examples_fit_the_schema(self):
+        self.assertGreaterEqual(len(EXAMPLES), 3)
+        schema = json.loads(cambrian("schema"))
+        try:
+            import jsonschema
+            import yaml
+        except ImportError:
+            for path in EXAMPLES:  # by hand: the keys of the top level
+                keys = set(re.findall(r"(?m)^(\w+):", path.read_text()))
+                self.assertLessEqual(keys, set(schema["properties"]), path)
+                self.assertLessEqual(set(schema["required"]), keys, path)
+            return
+        # YAML 1.1 as PyYAML reads it takes 2e-4 for a text; the schema leaves such values alone.
+        check = jsonschema.Draft202012Validator(schema)
+        for path in EXAMPLES:
+            self.assertEqual([], [e.message for e in check.iter_errors(yaml.safe_load(path.read_text()))],
+                             path)
+        for bad in ({"train": {"epochs": 0}}, {"nonsense": 1}, {"resources": {"ranks": "1-4"}},
+                    {"data": {"format": "png"}}, {"env": {"a-b": "x"}}, {"model": {}},
+                    {"checkpoint": {"every": "often"}}, {"optimizer": {"adam": 3}}):
+            job = dict(yaml.safe_load(EXAMPLES[0].read_text()), **bad)
+            self.assertTrue(list(check.iter_errors(job)), bad)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
