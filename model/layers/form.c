@@ -1,0 +1,149 @@
+/* Layers that move numbers: reshape, flatten, upsample2d; and those that join: add, concat. */
+#include "model/layers/layer.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { SIZE_MAX_2D = 64 };
+
+void reshape_build(struct layer *layer)
+{
+    const struct doc_node *list = doc_get(layer->attributes, "shape");
+    const struct shape *in = layer_shape(layer, 0);
+    struct shape out = {.rank = 1, .dim = {in->dim[0]}};
+    int64_t count = 1;
+    int open = 0;
+    char found[96];
+    if (list == NULL || list->kind != DOC_LIST || list->count == 0 ||
+        list->count >= SHAPE_RANK_MAX) {
+        layer_fail(layer, "shape", "needs the sizes of a sample, such as [7, 7, 128], found %s",
+                   doc_describe(list, found, sizeof found));
+        return;
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        int64_t size = 0;
+        if (!doc_int(list->items[i], &size) || size == 0 || size < -1 || size > INT32_MAX) {
+            layer_fail(layer, "shape",
+                       "a size is %s, a whole number of at least 1 is expected, or one -1 for "
+                       "what is left",
+                       doc_describe(list->items[i], found, sizeof found));
+            return;
+        }
+        if (size == -1 && open == 0) {
+            open = out.rank;
+        }
+        count *= size == -1 ? 1 : size;
+        out.dim[out.rank++] = size;
+        if (count > INT32_MAX) {
+            count = INT32_MAX; /* more than any tensor has: it cannot fit, and not overflow */
+        }
+    }
+    int64_t features = shape_count(in) / in->dim[0];
+    if (open != 0) {
+        out.dim[open] = features / count;
+        count *= out.dim[open];
+    }
+    if (count != features) {
+        struct shape sample = {.rank = in->rank - 1};
+        struct shape wanted = {.rank = out.rank - 1};
+        char to[96];
+        memcpy(sample.dim, in->dim + 1, (size_t)sample.rank * sizeof sample.dim[0]);
+        memcpy(wanted.dim, out.dim + 1, (size_t)wanted.rank * sizeof wanted.dim[0]);
+        layer_fail(layer, "shape",
+                   "cannot make %s (%" PRId64 " numbers) of a sample of %s (%" PRId64 ")",
+                   shape_text(&wanted, to, sizeof to), count,
+                   shape_text(&sample, found, sizeof found), features);
+        return;
+    }
+    layer->out.node = graph_reshape(layer->call->graph, layer->inputs[0].node, &out);
+}
+
+void flatten_build(struct layer *layer)
+{
+    const struct shape *in = layer_shape(layer, 0);
+    struct shape out = {
+        .rank = 2, .dim = {in->dim[0], shape_count(in) / in->dim[0]}
+    };
+    if (in->rank == 4) {
+        memcpy(layer->out.flattened, in->dim + 1, sizeof layer->out.flattened);
+    }
+    layer->out.node = graph_reshape(layer->call->graph, layer->inputs[0].node, &out);
+}
+
+/* Nearest: every pixel repeated. */
+void upsample2d_build(struct layer *layer)
+{
+    static const char *const WAYS[] = {"nearest"};
+    struct graph *graph = layer->call->graph;
+    int64_t size[2] = {2, 2};
+    int way = 0;
+    layer_read_pair(layer, "size", 1, SIZE_MAX_2D, size);
+    layer_read_choice(layer, "interpolation", WAYS, 1, &way);
+    const struct shape *in = layer_shape(layer, 0);
+    if (in->rank != 4) {
+        char text[96];
+        layer_fail(layer, NULL, "takes images (samples, height, width, channels), found %s",
+                   shape_text(in, text, sizeof text));
+    }
+    if (layer->rc != CAM_OK) {
+        return;
+    }
+    const int64_t *d = in->dim;
+    struct shape split = {
+        .rank = 6, .dim = {d[0], d[1], 1, d[2], 1, d[3]}
+    };
+    struct shape wide = {
+        .rank = 6, .dim = {d[0], d[1], size[0], d[2], size[1], d[3]}
+    };
+    struct shape out = {
+        .rank = 4, .dim = {d[0], d[1] * size[0], d[2] * size[1], d[3]}
+    };
+    int y = graph_reshape(graph, layer->inputs[0].node, &split);
+    layer->out.node = graph_reshape(graph, graph_broadcast(graph, y, &wide), &out);
+}
+
+static bool same_shapes(struct layer *layer, int free_axis)
+{
+    const struct shape *first = layer_shape(layer, 0);
+    for (int i = 1; i < layer->input_count; i++) {
+        struct shape other = *layer_shape(layer, i);
+        if (free_axis > 0 && other.rank == first->rank) {
+            other.dim[free_axis] = first->dim[free_axis];
+        }
+        if (!shape_equal(first, &other)) {
+            char a[96];
+            char b[96];
+            layer_fail(layer, NULL, "its inputs do not fit: %s and %s",
+                       shape_text(first, a, sizeof a),
+                       shape_text(layer_shape(layer, i), b, sizeof b));
+            return false;
+        }
+    }
+    return true;
+}
+
+void add_build(struct layer *layer)
+{
+    if (!same_shapes(layer, 0)) {
+        return;
+    }
+    layer->out.node = layer->inputs[0].node;
+    for (int i = 1; i < layer->input_count; i++) {
+        layer->out.node =
+            graph_binary(layer->call->graph, OP_ADD, layer->out.node, layer->inputs[i].node);
+    }
+}
+
+/* Along the last axis: channels or features. */
+void concat_build(struct layer *layer)
+{
+    int nodes[NODE_INPUTS_MAX];
+    int axis = layer_shape(layer, 0)->rank - 1;
+    if (!same_shapes(layer, axis)) {
+        return;
+    }
+    for (int i = 0; i < layer->input_count; i++) {
+        nodes[i] = layer->inputs[i].node;
+    }
+    layer->out.node = graph_concat(layer->call->graph, nodes, layer->input_count, axis);
+}

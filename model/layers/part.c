@@ -1,0 +1,179 @@
+#include "model/layers/part.h"
+
+#include "base/text.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+static enum cam_code find_type(const struct part_call *call, const struct layer_spec *spec,
+                               const struct layer_type **out, struct cam_err *err)
+{
+    *out = layer_find(spec->type);
+    if (*out != NULL) {
+        return CAM_OK;
+    }
+    size_t count = 0;
+    const char *const *names = layer_names(&count);
+    const char *near = cam_nearest(spec->type, names, count);
+    struct cam_text all = {0};
+    for (size_t i = 0; i < count; i++) {
+        cam_text_add(&all, "%s%s", i == 0 ? "" : ", ", names[i]);
+    }
+    enum cam_code rc =
+        doc_fail(call->job->file_name, spec->line, err, "unknown layer '%s'%s%s%s; allowed: %s",
+                 spec->type, near != NULL ? ", did you mean '" : "", near != NULL ? near : "",
+                 near != NULL ? "'?" : "", all.bytes != NULL ? all.bytes : "none");
+    cam_text_release(&all);
+    return rc;
+}
+
+/* `- dropout: 0.3` reads as `- dropout: {rate: 0.3}`. */
+static enum cam_code attributes_of(const struct part_call *call, const struct layer_spec *spec,
+                                   const struct layer_type *type, struct layer *layer,
+                                   struct cam_err *err)
+{
+    const struct doc_node *given = spec->attributes;
+    size_t count = 0;
+    while (count < LAYER_KEYS_MAX && type->keys[count] != NULL) {
+        count++;
+    }
+    if (given != NULL && given->kind != DOC_MAP) {
+        char found[80];
+        if (type->shorthand == NULL) {
+            return doc_fail(call->job->file_name, spec->line, err,
+                            "%s is %s, a map of attributes is expected", spec->type,
+                            doc_describe(given, found, sizeof found));
+        }
+        struct cam_arena *arena = call->tensors->arena;
+        struct doc_node *map = cam_arena_alloc(arena, 1, sizeof *map);
+        struct doc_node **items = cam_arena_alloc(arena, 1, sizeof *items);
+        struct doc_node *copy = cam_arena_alloc(arena, 1, sizeof *copy);
+        const char **keys = cam_arena_alloc(arena, 1, sizeof *keys);
+        int *lines = cam_arena_alloc(arena, 1, sizeof *lines);
+        if (map == NULL || items == NULL || copy == NULL || keys == NULL || lines == NULL) {
+            return cam_fail(err, CAM_NO_MEMORY, "no memory for the layers");
+        }
+        *copy = *given;
+        items[0] = copy;
+        keys[0] = type->shorthand;
+        lines[0] = spec->line;
+        *map = (struct doc_node){.kind = DOC_MAP,
+                                 .line = spec->line,
+                                 .count = 1,
+                                 .items = items,
+                                 .keys = keys,
+                                 .key_lines = lines};
+        given = map;
+    }
+    layer->attributes = given;
+    return doc_check_keys(given, call->job->file_name, spec->type, type->keys, count, err);
+}
+
+/* What the layers so far gave, by name. */
+struct results {
+    const struct part_call *call;
+    struct layer_value input;
+    struct layer_value *values; /* by position */
+    int count;
+};
+
+static enum cam_code find_value(const struct results *results, const struct layer_spec *spec,
+                                const char *name, struct layer_value *out, struct cam_err *err)
+{
+    const struct part_spec *part = results->call->spec;
+    if (strcmp(name, results->call->input_name) == 0) {
+        *out = results->input;
+        return CAM_OK;
+    }
+    for (int i = 0; i < results->count; i++) {
+        if (part->layers[i].name != NULL && strcmp(part->layers[i].name, name) == 0) {
+            *out = results->values[i];
+            return CAM_OK;
+        }
+    }
+    return doc_fail(results->call->job->file_name, spec->line, err,
+                    "input '%s' is neither a layer named above this one in %s nor '%s'", name,
+                    part->name, results->call->input_name);
+}
+
+static enum cam_code find_inputs(const struct results *results, const struct layer_type *type,
+                                 struct layer *layer, struct cam_err *err)
+{
+    const struct layer_spec *spec = layer->spec;
+    enum cam_code rc = CAM_OK;
+    if (spec->input_count > type->inputs_max) {
+        return doc_fail(results->call->job->file_name, spec->line, err,
+                        "%s takes at most %d inputs, found %d", spec->type, type->inputs_max,
+                        spec->input_count);
+    }
+    layer->input_count = spec->input_count == 0 ? 1 : spec->input_count;
+    layer->inputs[0] = results->count == 0 ? results->input : results->values[results->count - 1];
+    for (int i = 0; rc == CAM_OK && i < spec->input_count; i++) {
+        rc = find_value(results, spec, spec->inputs[i], &layer->inputs[i], err);
+    }
+    return rc;
+}
+
+/* Digits are positions: "generator.0" is the first layer, whatever others are called. */
+static enum cam_code check_name(const struct part_call *call, const struct layer_spec *spec,
+                                struct cam_err *err)
+{
+    if (isalpha((unsigned char)spec->name[0]) && strcmp(spec->name, call->input_name) != 0) {
+        return CAM_OK;
+    }
+    return doc_fail(call->job->file_name, spec->line, err,
+                    "a layer is named '%s', a name begins with a letter and is not '%s'",
+                    spec->name, call->input_name);
+}
+
+/* The graph's own error is about shapes: it gets the layer's line. */
+static enum cam_code build_layer(struct part_call *call, const struct layer_type *type,
+                                 struct layer *layer, struct cam_err *err)
+{
+    struct cam_err graph_err = {0};
+    graph_set_path(call->graph, layer->path);
+    if (graph_status(call->graph, &graph_err) == CAM_OK) {
+        type->build(layer);
+    }
+    if (layer->rc != CAM_OK) {
+        return cam_fail(err, layer->rc, "%s", layer->err.text);
+    }
+    enum cam_code rc = graph_status(call->graph, &graph_err);
+    if (rc == CAM_INVALID) {
+        return doc_fail(call->job->file_name, layer->spec->line, err, "%s (%s): %s", layer->path,
+                        layer->spec->type, graph_err.text);
+    }
+    return rc == CAM_OK ? CAM_OK : cam_fail(err, rc, "%s", graph_err.text);
+}
+
+enum cam_code part_build(struct part_call *call, int input, int *node_out, struct cam_err *err)
+{
+    const struct part_spec *spec = call->spec;
+    struct results results = {.call = call, .input = {.node = input}};
+    results.values =
+        cam_arena_alloc(call->tensors->arena, (size_t)spec->layer_count, sizeof *results.values);
+    if (results.values == NULL) {
+        return cam_fail(err, CAM_NO_MEMORY, "no memory for the layers of %s", spec->name);
+    }
+    for (int i = 0; i < spec->layer_count; i++) {
+        const struct layer_type *type = NULL;
+        struct layer layer = {.call = call, .spec = &spec->layers[i], .position = i};
+        enum cam_code rc = find_type(call, layer.spec, &type, err);
+        rc = rc == CAM_OK ? attributes_of(call, layer.spec, type, &layer, err) : rc;
+        rc = rc == CAM_OK ? find_inputs(&results, type, &layer, err) : rc;
+        if (rc == CAM_OK && layer.spec->name != NULL) {
+            rc = check_name(call, layer.spec, err);
+            (void)snprintf(layer.path, sizeof layer.path, "%s.%s", spec->name, layer.spec->name);
+        } else {
+            (void)snprintf(layer.path, sizeof layer.path, "%s.%d", spec->name, i);
+        }
+        rc = rc == CAM_OK ? build_layer(call, type, &layer, err) : rc;
+        if (rc != CAM_OK) {
+            return rc;
+        }
+        results.values[results.count++] = layer.out;
+    }
+    *node_out = results.values[results.count - 1].node;
+    return CAM_OK;
+}

@@ -1,0 +1,89 @@
+/*
+ * What a recipe builds a training with; inside model/recipes only.
+ *
+ *   training.c    the frame: tables, parts, warnings, ownership
+ *   gan.c         the phases of kind gan
+ *   phase.c       one phase: calls of parts, gradients, the layout of the output block
+ *   statistics.c  the replicated stage: running statistics
+ *   update.c      update graphs and their scalars
+ *   layout.c      the order of a tensor's bytes in checkpoints
+ */
+#ifndef BUILD_H
+#define BUILD_H
+
+#include "model/layers/part.h"
+
+enum { GRAPHS_MAX = 16, PHASES_MAX = 4, INPUTS_MAX = 4 };
+
+struct training_build {
+    const struct job_file *job;
+    const struct data_shape *data;
+    struct training *training;
+    struct cam_arena *arena;
+    struct streams streams;
+    struct tensors tensors;
+    struct part_spec specs[PARTS_MAX]; /* presets expanded; in the job's order */
+    const char *input_names[PARTS_MAX];
+    struct part_info parts[PARTS_MAX];
+    struct phase phases[PHASES_MAX];
+    struct input_info inputs[INPUTS_MAX];
+    const char *warnings[4];
+    struct cam_err *err;
+};
+
+/* A phase while its shard graph grows. */
+struct phase_build {
+    struct training_build *build;
+    const char *name;
+    struct graph *graph; /* the training's, once registered */
+    int *parameters;     /* leaf of every parameter */
+    int calls[PARTS_MAX];
+    struct statistic *statistics;
+    int statistic_count;
+    int statistic_capacity;
+};
+
+/* How a part is called. */
+struct phase_call {
+    int part;
+    int input;
+    bool training;
+    bool logits;
+};
+
+/* What the phase's output block ends with. */
+struct phase_loss {
+    const char *metric; /* "d_loss" */
+    int node;           /* rank 0: the sum over the shard's samples; also what is minimised */
+};
+
+/* A graph that ends with the training; NULL when memory is short or there are too many. */
+struct graph *build_graph(struct training_build *build);
+
+/* Declares a part's tensors by building it once over `input_shape`; its output's shape. */
+CAM_CHECKED enum cam_code build_declare(struct training_build *build, int part,
+                                        const struct shape *input_shape, struct shape *out);
+
+/* A phase over all parameters; then its calls; then phase_finish makes the row. */
+CAM_CHECKED enum cam_code phase_begin(struct training_build *build, const char *name,
+                                      struct phase_build *out);
+CAM_CHECKED enum cam_code phase_call(struct phase_build *phase, const struct phase_call *call,
+                                     int *node_out);
+/* Standard normal numbers (rows, size), a row a sample of the global batch. */
+CAM_CHECKED enum cam_code phase_latent(struct phase_build *phase, int64_t rows, int64_t size,
+                                       int *node_out);
+CAM_CHECKED enum cam_code phase_finish(struct phase_build *phase, int part,
+                                       const struct phase_loss *loss, struct phase *out);
+
+/* Where the statistics of a call stand, floats from the first one's. */
+int64_t statistics_mean_offset(const struct statistic *statistics, int index);
+int64_t statistics_square_offset(const struct statistic *statistics, int index);
+int64_t statistics_floats(const struct statistic *statistics, int count);
+
+/* statistics.c: fills phase->replicated and its tables; none where there are no statistics. */
+CAM_CHECKED enum cam_code statistics_build(struct phase_build *build, struct phase *phase);
+
+/* gan.c */
+enum cam_code gan_build(struct training_build *build);
+
+#endif

@@ -1,0 +1,146 @@
+/* One phase: calls of parts, gradients of one part, and the layout of its output block. */
+#include "model/graph/gradient.h"
+#include "model/recipes/build.h"
+
+#include <stdio.h>
+
+static enum cam_code no_memory(const struct phase_build *phase)
+{
+    return cam_fail(phase->build->err, CAM_NO_MEMORY, "no memory for the phase %s", phase->name);
+}
+
+enum cam_code phase_begin(struct training_build *build, const char *name, struct phase_build *out)
+{
+    const struct tensor_table *table = &build->tensors.parameters;
+    *out = (struct phase_build){.build = build, .name = name, .graph = build_graph(build)};
+    out->parameters =
+        cam_arena_alloc(build->arena, (size_t)table->count + 1, sizeof *out->parameters);
+    if (out->graph == NULL || out->parameters == NULL) {
+        return no_memory(out);
+    }
+    for (int i = 0; i < table->count; i++) {
+        graph_set_path(out->graph, table->rows[i].name);
+        out->parameters[i] = graph_leaf(out->graph, OP_PARAMETER, i, &table->rows[i].shape);
+    }
+    return graph_status(out->graph, build->err);
+}
+
+enum cam_code phase_call(struct phase_build *phase, const struct phase_call *call, int *node_out)
+{
+    struct training_build *build = phase->build;
+    struct part_call part = {.job = build->job,
+                             .spec = &build->specs[call->part],
+                             .input_name = build->input_names[call->part],
+                             .part = call->part,
+                             .graph = phase->graph,
+                             .tensors = &build->tensors,
+                             .parameters = phase->parameters,
+                             .phase = phase->name,
+                             .call = phase->calls[call->part]++,
+                             .training = call->training,
+                             .logits = call->logits,
+                             .statistics = phase->statistics,
+                             .statistic_count = phase->statistic_count,
+                             .statistic_capacity = phase->statistic_capacity};
+    enum cam_code rc = part_build(&part, call->input, node_out, build->err);
+    phase->statistics = part.statistics;
+    phase->statistic_count = part.statistic_count;
+    phase->statistic_capacity = part.statistic_capacity;
+    return rc;
+}
+
+enum cam_code phase_latent(struct phase_build *phase, int64_t rows, int64_t size, int *node_out)
+{
+    char name[64];
+    uint32_t stream = 0;
+    struct shape shape = {
+        .rank = 2, .dim = {rows, size}
+    };
+    (void)snprintf(name, sizeof name, "%s/latent/0", phase->name);
+    enum cam_code rc = streams_take(&phase->build->streams, name, &stream, phase->build->err);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    graph_set_path(phase->graph, "latent");
+    *node_out = graph_random(phase->graph, OP_NORMAL, &shape, stream, true);
+    return graph_status(phase->graph, phase->build->err);
+}
+
+static int64_t whole_blocks(int64_t floats)
+{
+    return (floats + BLOCK_FLOATS - 1) / BLOCK_FLOATS * BLOCK_FLOATS;
+}
+
+/* Outputs while they are listed: node and place. */
+struct outputs {
+    int *nodes;
+    int64_t *offsets;
+    int count;
+};
+
+static void add_output(struct outputs *outputs, int node, int64_t offset)
+{
+    outputs->nodes[outputs->count] = node;
+    outputs->offsets[outputs->count++] = offset;
+}
+
+static enum cam_code add_gradients(struct phase_build *phase, int part, int loss,
+                                   struct outputs *outputs)
+{
+    const struct part_info *info = &phase->build->parts[part];
+    const struct tensor_info *rows = phase->build->tensors.parameters.rows;
+    int *gradients =
+        cam_arena_alloc(phase->build->arena, (size_t)info->parameter_count + 1, sizeof *gradients);
+    if (gradients == NULL) {
+        return no_memory(phase);
+    }
+    gradient_append(phase->graph, loss, phase->parameters + info->parameter_first,
+                    info->parameter_count, gradients);
+    for (int i = 0; i < info->parameter_count; i++) {
+        int64_t block = rows[info->parameter_first + i].block_first - info->block_first;
+        add_output(outputs, gradients[i], block * BLOCK_FLOATS);
+    }
+    return graph_status(phase->graph, phase->build->err);
+}
+
+enum cam_code phase_finish(struct phase_build *phase, int part, const struct phase_loss *loss,
+                           struct phase *out)
+{
+    struct training_build *build = phase->build;
+    const struct part_info *info = &build->parts[part];
+    size_t most = (size_t)info->parameter_count + 2u * (size_t)phase->statistic_count + 1;
+    struct outputs outputs = {.nodes = cam_arena_alloc(build->arena, most, sizeof *outputs.nodes),
+                              .offsets =
+                                  cam_arena_alloc(build->arena, most, sizeof *outputs.offsets)};
+    struct metric_info *metric = cam_arena_alloc(build->arena, 1, sizeof *metric);
+    if (outputs.nodes == NULL || outputs.offsets == NULL || metric == NULL) {
+        return no_memory(phase);
+    }
+    enum cam_code rc = add_gradients(phase, part, loss->node, &outputs);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    *out = (struct phase){.name = phase->name,
+                          .part = part,
+                          .repeat = 1,
+                          .graph = phase->graph,
+                          .gradient_floats = info->block_count * BLOCK_FLOATS,
+                          .metrics = metric,
+                          .metric_count = 1};
+    out->statistics_floats = statistics_floats(phase->statistics, phase->statistic_count);
+    for (int i = 0; i < phase->statistic_count; i++) {
+        const struct statistic *statistic = &phase->statistics[i];
+        add_output(&outputs, statistic->mean_node,
+                   out->gradient_floats + statistics_mean_offset(phase->statistics, i));
+        add_output(&outputs, statistic->square_node,
+                   out->gradient_floats + statistics_square_offset(phase->statistics, i));
+    }
+    metric->name = loss->metric;
+    metric->offset = out->gradient_floats + out->statistics_floats;
+    add_output(&outputs, loss->node, metric->offset);
+    out->output_nodes = outputs.nodes;
+    out->output_offsets = outputs.offsets;
+    out->output_count = outputs.count;
+    out->output_floats = whole_blocks(metric->offset + 1);
+    return statistics_build(phase, out);
+}
