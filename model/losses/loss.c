@@ -39,8 +39,8 @@ static int non_saturating_generator(struct graph *graph, int generated)
 
 static const char *const NAMES[] = {"minimax", "non_saturating"};
 static const struct loss LOSSES[] = {
-    {NAMES[0], log_discriminator, minimax_generator       },
-    {NAMES[1], log_discriminator, non_saturating_generator},
+    {"minimax", log_discriminator, minimax_generator},
+    {"non_saturating", log_discriminator, non_saturating_generator},
 };
 enum { LOSS_COUNT = sizeof LOSSES / sizeof LOSSES[0] };
 _Static_assert(sizeof NAMES / sizeof NAMES[0] == LOSS_COUNT, "a name for every loss");

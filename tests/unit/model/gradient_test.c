@@ -12,13 +12,11 @@
 
 enum { ORDERS = 3, INPUTS = 3 };
 
-static const struct window WINDOW = {
-    .stride = {2, 1},
-      .pad_before = {1, 0},
-      .pad_after = {0, 1},
-      .dilation = {1, 2},
-      .groups = 2
-};
+#define WINDOW                                                                                     \
+    {                                                                                              \
+        .stride = {2, 1}, .pad_before = {1, 0}, .pad_after = {0, 1}, .dilation = {1, 2},           \
+        .groups = 2                                                                                \
+    }
 
 /* One application of every operator that has a gradient, over the inputs it needs. */
 struct rule_case {
@@ -59,22 +57,24 @@ static const struct rule_case CASES[] = {
     ELEMENTWISE(OP_SIN, 1),
     ELEMENTWISE(OP_COS, 1),
     ELEMENTWISE(OP_STOP_GRADIENT, 1),
-    {OP_BROADCAST,          1, {{{3, 1}, 2}},                          {.shape = {{3, 5}, 2}}                    },
-    {OP_RESHAPE,            1, {PAIR},                                 {.shape = {{2, 6}, 2}}                    },
-    {OP_PERMUTE,            1, {{{2, 3, 4}, 3}},                       {.order = {2, 0, 1}}                      },
-    {OP_SLICE,              1, {PAIR},                                 {.shape = {{2, 2}, 2}, .start = {1, 0}}   },
-    {OP_PAD,                1, {PAIR},                                 {.shape = {{5, 6}, 2}, .start = {1, 2}}   },
-    {OP_CONCAT,             2, {PAIR, {{3, 2}, 2}},                    {.axis = 1}                               },
-    {OP_SUM,                1, {PAIR},                                 {.axes = 1}                               },
-    {OP_MATMUL,             2, {{{2, 3}, 2}, {{3, 4}, 2}},             {.axis = 0}                               },
-    {OP_MATMUL,             2, {{{3, 2}, 2}, {{4, 3}, 2}},             {.transpose_a = true, .transpose_b = true}},
-    {OP_CONV2D,             2, {{{2, 6, 5, 4}, 4}, {{3, 2, 2, 6}, 4}}, {.window = WINDOW}                        },
+    {OP_BROADCAST, 1, {{{3, 1}, 2}}, {.shape = {{3, 5}, 2}}},
+    {OP_RESHAPE, 1, {PAIR}, {.shape = {{2, 6}, 2}}},
+    {OP_PERMUTE, 1, {{{2, 3, 4}, 3}}, {.order = {2, 0, 1}}},
+    {OP_SLICE, 1, {PAIR}, {.shape = {{2, 2}, 2}, .start = {1, 0}}},
+    {OP_PAD, 1, {PAIR}, {.shape = {{5, 6}, 2}, .start = {1, 2}}},
+    {OP_CONCAT, 2, {PAIR, {{3, 2}, 2}}, {.axis = 1}},
+    {OP_SUM, 1, {PAIR}, {.axes = 1}},
+    {OP_MATMUL, 2, {{{2, 3}, 2}, {{3, 4}, 2}}, {.axis = 0}},
+    {OP_MATMUL, 2, {{{3, 2}, 2}, {{4, 3}, 2}}, {.transpose_a = true, .transpose_b = true}},
+    {OP_CONV2D, 2, {{{2, 6, 5, 4}, 4}, {{3, 2, 2, 6}, 4}}, {.window = WINDOW}},
     {OP_CONV2D_GRAD_INPUT,
-                           2,                        {{{2, 3, 4, 6}, 4}, {{3, 2, 2, 6}, 4}},
-                           {.window = WINDOW, .shape = {{2, 6, 5, 4}, 4}}                                                              },
+     2,
+     {{{2, 3, 4, 6}, 4}, {{3, 2, 2, 6}, 4}},
+     {.window = WINDOW, .shape = {{2, 6, 5, 4}, 4}}},
     {OP_CONV2D_GRAD_WEIGHT,
-                           2,                        {{{2, 6, 5, 4}, 4}, {{2, 3, 4, 6}, 4}},
-                           {.window = WINDOW, .shape = {{3, 2, 2, 6}, 4}}                                                              },
+     2,
+     {{{2, 6, 5, 4}, 4}, {{2, 3, 4, 6}, 4}},
+     {.window = WINDOW, .shape = {{3, 2, 2, 6}, 4}}},
 };
 
 enum { CASE_COUNT = sizeof CASES / sizeof CASES[0] };
@@ -169,12 +169,8 @@ static void test_only_paths_from_wrt_are_walked(void **state)
 {
     (void)state;
     struct graph *graph = graph_create();
-    struct shape x_shape = {
-        .rank = 2, .dim = {4, 5}
-    };
-    struct shape w_shape = {
-        .rank = 2, .dim = {5, 5}
-    };
+    struct shape x_shape = {.rank = 2, .dim = {4, 5}};
+    struct shape w_shape = {.rank = 2, .dim = {5, 5}};
     int x = graph_leaf(graph, OP_INPUT, 0, &x_shape);
     int w0 = graph_leaf(graph, OP_PARAMETER, 0, &w_shape);
     int w1 = graph_leaf(graph, OP_PARAMETER, 1, &w_shape);

@@ -7,11 +7,7 @@
 
 #include <string.h>
 
-static const struct window UNIT = {
-    .stride = {1, 1},
-      .dilation = {1, 1},
-      .groups = 1
-};
+static const struct window UNIT = {.stride = {1, 1}, .dilation = {1, 1}, .groups = 1};
 
 static struct shape make(int rank, const int64_t *dims)
 {
@@ -125,7 +121,7 @@ struct conv_case {
 static const struct conv_case CONVS[] = {
     {{2, 28, 28, 1}, {5, 5, 1, 8}, {{1, 1}, {2, 2}, {2, 2}, {1, 1}, 1}, {2, 28, 28, 8}},
     {{2, 28, 28, 3}, {4, 4, 3, 8}, {{2, 2}, {1, 1}, {1, 1}, {1, 1}, 1}, {2, 14, 14, 8}},
-    {{1, 9, 7, 4},   {3, 2, 2, 6}, {{2, 1}, {0, 1}, {1, 0}, {2, 1}, 2}, {1, 3, 7, 6}  },
+    {{1, 9, 7, 4}, {3, 2, 2, 6}, {{2, 1}, {0, 1}, {1, 0}, {2, 1}, 2}, {1, 3, 7, 6}},
 };
 
 static void test_convolution_shapes_and_flops(void **state)
@@ -194,10 +190,10 @@ static int build_reshape(struct graph *graph)
 }
 
 static const struct refusal REFUSALS[] = {
-    {"a kernel that spans 5 is larger than the image (1, 4, 4, 1)",                      build_large_kernel},
+    {"a kernel that spans 5 is larger than the image (1, 4, 4, 1)", build_large_kernel},
     {"input gives a tensor of shape (65536, 32768), allowed are 1 to 2^31 - 1 elements",
-     build_large_tensor                                                                                    },
-    {"reshape of (4, 4) to (3, 5) does not fit",                                         build_reshape     },
+     build_large_tensor},
+    {"reshape of (4, 4) to (3, 5) does not fit", build_reshape},
 };
 
 static void test_refusals_name_the_shapes(void **state)

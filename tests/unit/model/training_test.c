@@ -234,17 +234,17 @@ static void test_names_and_layouts_of_a_written_model(void **state)
         const char *name;
         enum export_layout layout;
     } EXPECTED[] = {
-        {"generator.stem.weight",      EXPORT_MATRIX_TO_IMAGE  },
-        {"generator.stem.norm.weight", EXPORT_VECTOR_TO_IMAGE  },
-        {"generator.stem.norm.bias",   EXPORT_VECTOR_TO_IMAGE  },
-        {"generator.3.weight",         EXPORT_CONV_TRANSPOSE   },
-        {"generator.3.bias",           EXPORT_SAME             },
-        {"generator.5.weight",         EXPORT_CONV             },
-        {"generator.5.bias",           EXPORT_SAME             },
-        {"discriminator.a.weight",     EXPORT_CONV             },
-        {"discriminator.a.bias",       EXPORT_SAME             },
-        {"discriminator.6.weight",     EXPORT_MATRIX_FROM_IMAGE},
-        {"discriminator.6.bias",       EXPORT_SAME             },
+        {"generator.stem.weight", EXPORT_MATRIX_TO_IMAGE},
+        {"generator.stem.norm.weight", EXPORT_VECTOR_TO_IMAGE},
+        {"generator.stem.norm.bias", EXPORT_VECTOR_TO_IMAGE},
+        {"generator.3.weight", EXPORT_CONV_TRANSPOSE},
+        {"generator.3.bias", EXPORT_SAME},
+        {"generator.5.weight", EXPORT_CONV},
+        {"generator.5.bias", EXPORT_SAME},
+        {"discriminator.a.weight", EXPORT_CONV},
+        {"discriminator.a.bias", EXPORT_SAME},
+        {"discriminator.6.weight", EXPORT_MATRIX_FROM_IMAGE},
+        {"discriminator.6.bias", EXPORT_SAME},
     };
     check_tables(t);
     check_phases(t);
@@ -297,31 +297,31 @@ static void test_export_is_pytorchs_order_and_import_its_inverse(void **state)
         int64_t index; /* of the checkpoint ... */
         float value;   /* ... holds the arena's element of this number */
     } CASES[] = {
-        {{.shape = {{4}, 1}},                                                             {{4}, 1},    3, 3},
-        {{.shape = {{2, 3}, 2}, .layout = EXPORT_MATRIX},                                 {{3, 2}, 2}, 1, 3},
- /* (KH,KW,I,O) = (2,3,4,5): element (o,i,h,w) = (1,2,1,2) */
+        {{.shape = {{4}, 1}}, {{4}, 1}, 3, 3},
+        {{.shape = {{2, 3}, 2}, .layout = EXPORT_MATRIX}, {{3, 2}, 2}, 1, 3},
+        /* (KH,KW,I,O) = (2,3,4,5): element (o,i,h,w) = (1,2,1,2) */
         {{.shape = {{2, 3, 4, 5}, 4}, .layout = EXPORT_CONV},
          {{5, 4, 2, 3}, 4},
          ((1 * 4 + 2) * 2 + 1) * 3 + 2,
-         (float)(((1 * 3 + 2) * 4 + 2) * 5 + 1)                                                            },
+         (float)(((1 * 3 + 2) * 4 + 2) * 5 + 1)},
         {{.shape = {{2, 3, 4, 5}, 4}, .layout = EXPORT_CONV_TRANSPOSE},
          {{5, 4, 2, 3}, 4},
          ((1 * 4 + 2) * 2 + 1) * 3 + 2,
-         (float)(((1 * 3 + 2) * 4 + 2) * 5 + 1)                                                            },
- /* (H,W,C) = (2,3,4), 5 outputs: element (o, c,h,w) = (1, 2,1,2) */
+         (float)(((1 * 3 + 2) * 4 + 2) * 5 + 1)},
+        /* (H,W,C) = (2,3,4), 5 outputs: element (o, c,h,w) = (1, 2,1,2) */
         {{.shape = {{24, 5}, 2}, .layout = EXPORT_MATRIX_FROM_IMAGE, .image = {2, 3, 4}},
          {{5, 24}, 2},
          1 * 24 + (2 * 2 + 1) * 3 + 2,
-         (float)(((1 * 3 + 2) * 4 + 2) * 5 + 1)                                                            },
- /* 5 inputs: element (c,h,w, i) = (2,1,2, 1) */
+         (float)(((1 * 3 + 2) * 4 + 2) * 5 + 1)},
+        /* 5 inputs: element (c,h,w, i) = (2,1,2, 1) */
         {{.shape = {{5, 24}, 2}, .layout = EXPORT_MATRIX_TO_IMAGE, .image = {2, 3, 4}},
          {{24, 5}, 2},
          ((2 * 2 + 1) * 3 + 2) * 5 + 1,
-         (float)(1 * 24 + (1 * 3 + 2) * 4 + 2)                                                             },
+         (float)(1 * 24 + (1 * 3 + 2) * 4 + 2)},
         {{.shape = {{24}, 1}, .layout = EXPORT_VECTOR_TO_IMAGE, .image = {2, 3, 4}},
          {{24}, 1},
          (2 * 2 + 1) * 3 + 2,
-         (float)((1 * 3 + 2) * 4 + 2)                                                                      },
+         (float)((1 * 3 + 2) * 4 + 2)},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         float arena[128];
