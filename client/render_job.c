@@ -82,10 +82,10 @@ static void add_note(struct cam_text *out, const Cam__Job *job)
     char text[RENDER_SIZE];
     if (job->error != NULL) {
         render_error(out, job->error);
-    } else if (job->reason[0] != '\0') {
-        cam_text_add(out, "%s", job->reason);
     } else if (job->state == CAM__JOB__STATE__RUNNING && job->eta_s >= 0) {
         cam_text_add(out, "%s left", render_duration(job->eta_s, text));
+    } else if (job->reason[0] != '\0') {
+        cam_text_add(out, "%s", job->reason);
     } else if (job->state == CAM__JOB__STATE__SUCCEEDED) {
         cam_text_add(out, "in %s",
                      render_duration((double)(job->ended_at_ms - job->started_at_ms) / 1000, text));

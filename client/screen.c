@@ -159,7 +159,7 @@ void screen_draw(struct screen *screen, const Cam__Job *job, struct cam_text *ou
     if (job->attempts > 1) {
         cam_text_add(&line, "  attempt %d", job->attempts);
     }
-    if (job->reason[0] != '\0') {
+    if (job->reason[0] != '\0' && job->state != CAM__JOB__STATE__RUNNING) {
         cam_text_add(&line, "  (%s)", job->reason);
     }
     add_line(screen, &line, out);

@@ -62,16 +62,19 @@ static enum cam_code add_new_epochs(struct watch *watch, const Cam__Job *job, st
     return rc;
 }
 
+/* While it runs the reason is the phase of the step, which changes all the time. */
 static void add_change(struct watch *watch, const Cam__Job *job, struct cam_text *out)
 {
-    if (job->state == watch->state_seen && strcmp(job->reason, watch->reason_seen) == 0) {
+    bool running = job->state == CAM__JOB__STATE__RUNNING;
+    bool same_reason = running || strcmp(job->reason, watch->reason_seen) == 0;
+    if (job->state == watch->state_seen && same_reason) {
         return;
     }
     watch->state_seen = job->state;
     (void)snprintf(watch->reason_seen, sizeof watch->reason_seen, "%s", job->reason);
     if (!watch->live && !render_is_ended(job->state)) {
         cam_text_add(out, "job %" PRId64 " %s%s%s\n", job->id, render_state(job->state),
-                     job->reason[0] != '\0' ? ": " : "", job->reason);
+                     running || job->reason[0] == '\0' ? "" : ": ", running ? "" : job->reason);
     }
 }
 
