@@ -1,0 +1,317 @@
+#!/usr/bin/env python3
+"""The worker under mpirun without a daemon: a job folder made by hand, as DAEMON.md describes it."""
+import glob
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from harness import BUILD, SLOW, TINY  # noqa: E402
+
+WORKER = BUILD / "worker" / "cambrian-worker"
+TIMEOUT_S = 120 * SLOW
+
+
+class Job:
+    """A job folder and the attempts that were made in it."""
+
+    def __init__(self, sets=(), text=TINY):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="worker-"))
+        self.attempt = 0
+        (self.folder / "job.yaml").write_text(text)
+        (self.folder / "job.json").write_text(json.dumps(
+            {"id": 1, "file_name": "job.yaml", "base_dir": str(self.folder), "set": list(sets)}))
+
+    def close(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def path(self, *parts):
+        return self.folder / "attempts" / str(self.attempt) / pathlib.Path(*parts)
+
+    def checkpoints(self):
+        """Published folders relative to the job, oldest first."""
+        found = glob.glob(str(self.folder / "attempts" / "*" / "checkpoints" / "step-*[0-9]"))
+        found.sort(key=lambda folder: (pathlib.Path(folder).name, int(folder.split("/")[-3])))
+        return [os.path.relpath(folder, self.folder) for folder in found]
+
+    def start(self, ranks=1, lanes=1, resume=None, env=None):
+        """Starts the next attempt; resume names a checkpoint."""
+        self.attempt += 1
+        self.path().mkdir(parents=True, exist_ok=True)
+        scratch = self.path("scratch")
+        scratch.mkdir()
+        self.path("attempt.json").write_text(json.dumps({
+            "job_id": 1, "attempt": self.attempt, "ranks": ranks, "lanes": lanes,
+            "scratch": str(scratch), "resume_from": resume, "time_limit_ms": 0, "grace_ms": 1000,
+            "log_bytes_max": 1 << 20, "argv": []}))
+        argv = ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none"]
+        if os.geteuid() == 0:
+            argv.append("--allow-run-as-root")
+        for name, value in (("pml", "ob1"), ("btl", "self,vader"), ("orte_tmpdir_base", scratch),
+                            ("btl_vader_backing_directory", scratch),
+                            ("osc_sm_backing_directory", scratch)):
+            argv += ["--mca", name, str(value)]
+        argv += [str(WORKER), "--job-dir", str(self.folder), "--attempt", str(self.attempt)]
+        surroundings = {k: v for k, v in os.environ.items() if not k.startswith("OMP")}
+        surroundings.update(env or {})
+        with open(self.path("log"), "wb") as log:
+            return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                    env=surroundings)
+
+    def run(self, **options):
+        """One attempt to its end; returns mpirun's exit code."""
+        return self.start(**options).wait(timeout=TIMEOUT_S)
+
+    def log(self):
+        return self.path("log").read_text(errors="replace")
+
+    def outcome(self):
+        return json.loads(self.path("outcome.json").read_text())
+
+    def failure(self):
+        """The failure of any rank."""
+        for name in sorted(glob.glob(str(self.path("failure-*.json")))):
+            return json.loads(pathlib.Path(name).read_text())
+        raise AssertionError("no failure was recorded:\n" + self.log())
+
+    def rows(self):
+        """{epoch: metrics}; a row that came twice must be the same."""
+        found = {}
+        for line in (self.folder / "epochs.jsonl").read_text().splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue  # cut off by a crash
+            known = found.setdefault(row["epoch"], row["metrics"])
+            assert known == row["metrics"], line
+        return found
+
+    def result(self):
+        return self.outcome()["weights_sha256"], self.rows()
+
+    def ranks(self):
+        """Pids of the attempt's living workers."""
+        pids = []
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                argv = pathlib.Path("/proc", entry, "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if argv[0] == str(WORKER).encode() and str(self.folder).encode() in argv:
+                pids.append(int(entry))
+        return pids
+
+
+class WorkerTest(unittest.TestCase):
+    reference = None
+
+    @classmethod
+    def setUpClass(cls):
+        job = Job()
+        try:
+            assert job.run() == 0, job.log()
+            cls.reference = job.result()
+        finally:
+            job.close()
+
+    def job(self, sets=(), text=TINY):
+        job = Job(sets, text)
+        self.addCleanup(job.close)
+        return job
+
+    def finish(self, job, **options):
+        """Runs to a successful end."""
+        code = job.run(**options)
+        self.assertEqual(0, code, job.log())
+        return job.result()
+
+    def until(self, condition, process):
+        end = time.monotonic() + TIMEOUT_S
+        while not condition() and process.poll() is None:
+            self.assertLess(time.monotonic(), end, "waited too long")
+            time.sleep(0.005)
+
+
+class SameBits(WorkerTest):
+    def test_ranks_lanes_and_threads(self):
+        for ranks, lanes, threads in ((1, 4, "1"), (2, 1, "2"), (2, 2, "7"), (3, 1, "1"),
+                                      (4, 1, "2"), (1, 3, "7")):
+            with self.subTest(ranks=ranks, lanes=lanes, OMP_NUM_THREADS=threads):
+                self.assertEqual(self.reference, self.finish(
+                    self.job(), ranks=ranks, lanes=lanes, env={"OMP_NUM_THREADS": threads}))
+
+    def test_messages_as_between_hosts(self):
+        for ranks in (2, 3):
+            with self.subTest(ranks=ranks):
+                job = self.job()
+                self.assertEqual(self.reference, self.finish(
+                    job, ranks=ranks, env={"CAMBRIAN_COLLECTIVES": "messages"}))
+                self.assertIn("(messages)", job.log())
+
+    def test_steps_allocate_nothing(self):
+        job = self.job()
+        self.assertEqual(self.reference, self.finish(
+            job, ranks=2, lanes=2, env={"CAMBRIAN_TEST_NO_ALLOC": "1"}))
+
+    def test_other_seed_and_fewer_epochs(self):
+        digest = self.reference[0]
+        self.assertNotEqual(digest, self.finish(self.job(["train.seed=8"]))[0])
+        fewer = self.finish(self.job(["train.epochs=2"]))
+        self.assertNotEqual(digest, fewer[0])
+        self.assertEqual({k: v for k, v in self.reference[1].items() if k <= 2}, fewer[1])
+
+
+class Interrupted(WorkerTest):
+    def test_a_killed_rank_at_random_steps(self):
+        chance = random.Random(5)
+        sets = ["train.epochs=12", "checkpoint.every=5 steps", "checkpoint.keep_last=2"]
+        expected = self.finish(self.job(sets))
+        job = self.job(sets)
+        kills = 0
+        while True:
+            ranks = chance.choice((1, 2, 3))
+            known = job.checkpoints()
+            process = job.start(ranks=ranks, resume=known[-1] if known else None)
+            wanted = chance.randrange(1, 4)
+            self.until(lambda: len(set(job.checkpoints()) - set(known)) >= min(wanted, 2), process)
+            time.sleep(chance.random() * 0.05)
+            pids = job.ranks()
+            if kills < 4 and pids and process.poll() is None:
+                os.kill(chance.choice(pids), signal.SIGKILL)
+            code = process.wait(timeout=TIMEOUT_S)
+            if code == 0:
+                break
+            kills += 1
+            self.assertLess(job.attempt, 30)
+        self.assertGreater(kills, 0)
+        self.assertEqual(expected, job.result())
+        self.assertLessEqual(len(job.checkpoints()), 2)
+
+    def test_sigterm_saves_and_goes_on(self):
+        sets = ["train.epochs=40", "checkpoint.every=1 epoch"]
+        job = self.job(sets)
+        process = job.start(ranks=2)
+        self.until(lambda: len(job.checkpoints()) >= 1, process)
+        for pid in job.ranks()[:1]:
+            os.kill(pid, signal.SIGTERM)
+        self.assertEqual(0, process.wait(timeout=TIMEOUT_S), job.log())
+        stopped = job.outcome()
+        self.assertEqual("stopped", stopped["outcome"])
+        self.assertTrue(job.checkpoints()[-1].endswith(f"step-{stopped['step']:012d}"))
+        resumed = self.finish(job, ranks=3, resume=job.checkpoints()[-1])
+        self.assertEqual(self.finish(self.job(sets)), resumed)
+
+    def test_a_damaged_newest_checkpoint(self):
+        job = self.job(["checkpoint.every=3 steps", "checkpoint.keep_last=3"])
+        expected = self.finish(job)
+        newest = job.checkpoints()[-1]
+        model = job.folder / newest / "model.safetensors"
+        damaged = bytearray(model.read_bytes())
+        damaged[-3] ^= 1
+        model.write_bytes(damaged)
+        self.assertEqual(expected, self.finish(job, ranks=2, resume=newest))
+        self.assertIn(f"checkpoint {newest} cannot be used", job.log())
+        self.assertIn("going on from attempts/1/checkpoints/step-000000000021", job.log())
+
+    def test_every_checkpoint_is_gone(self):
+        job = self.job()
+        expected = self.finish(job)
+        for folder in job.checkpoints():
+            (job.folder / folder / "state.json").write_text("{")
+        gone = "attempts/1/checkpoints/step-000000000001"
+        self.assertEqual(expected, self.finish(job, resume=gone))
+        self.assertIn("starting again from step 0", job.log())
+
+
+class Refusals(WorkerTest):
+    def failed(self, job, **options):
+        self.assertNotEqual(0, job.run(**options), job.log())
+        self.assertFalse(job.path("outcome.json").exists())
+        return job.failure()
+
+    def test_nan_names_rank_step_and_phase(self):
+        failure = self.failed(self.job(), ranks=2, env={"CAMBRIAN_TEST_NAN": "5"})
+        self.assertEqual("non-finite", failure["code"])
+        self.assertEqual((5, "discriminator"), (failure["step"], failure["phase"]))
+        self.assertIn("shards 0 to 1 of rank 0", failure["text"])
+
+    def test_a_mad_learning_rate(self):
+        text = TINY.replace("{adam: {lr: 2e-4, beta1: 0.5}}", "{sgd: {lr: 100}}")
+        failure = self.failed(self.job(["train.epochs=20"], text), ranks=2)
+        self.assertEqual("non-finite", failure["code"])
+        self.assertGreater(failure["step"], 0)
+
+    def idx_job(self):
+        text = TINY.replace("{format: glyphs, count: 256, seed: 3}",
+                            "{format: idx, images: images-idx3-ubyte}")
+        job = self.job(text=text)
+        header = bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in (64, 28, 28))
+        pixels = random.Random(1).randbytes(64 * 28 * 28)
+        (job.folder / "images-idx3-ubyte").write_bytes(header + pixels)
+        return job
+
+    def test_data_changed_between_attempts(self):
+        job = self.idx_job()
+        expected = self.finish(job)
+        images = job.folder / "images-idx3-ubyte"
+        os.utime(images, (1, 1))  # another time alone is no other data
+        self.assertEqual(expected, self.finish(job))
+        content = bytearray(images.read_bytes())
+        content[-1] ^= 1
+        images.write_bytes(content)
+        failure = self.failed(job, ranks=2)
+        self.assertEqual("changed", failure["code"])
+        self.assertIn("images-idx3-ubyte", failure["text"])
+
+    def test_missing_data(self):
+        job = self.idx_job()
+        (job.folder / "images-idx3-ubyte").unlink()
+        failure = self.failed(job)
+        self.assertIn("images-idx3-ubyte", failure["text"])
+
+    def test_another_numeric_profile(self):
+        job = self.job()
+        self.finish(job)
+        profile = json.loads((job.folder / "profile.json").read_text())
+        profile["isa"] = "sve"
+        (job.folder / "profile.json").write_text(json.dumps(profile))
+        failure = self.failed(job, ranks=2)
+        self.assertEqual("changed", failure["code"])
+        self.assertIn("sve", failure["text"])
+
+    def test_a_checkpoint_of_another_job(self):
+        job = self.job()
+        self.finish(job)
+        with open(job.folder / "job.yaml", "a", encoding="utf-8") as text:
+            text.write("# another text\n")
+        failure = self.failed(job, resume=job.checkpoints()[-1])
+        self.assertEqual("changed", failure["code"])
+
+    def test_full_disk_while_checkpointing(self):
+        job = self.job()
+        job.attempt = 1
+        full = job.path("checkpoints")
+        job.attempt = 0
+        full.mkdir(parents=True)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(full)],
+                          stderr=subprocess.DEVNULL, check=False).returncode != 0:
+            self.skipTest("no tmpfs can be mounted here")
+        try:
+            self.assertEqual(self.reference, self.finish(job, ranks=2))
+            self.assertIn("training goes on", job.log())
+            self.assertIn("No space left", job.log())
+            self.assertEqual([], job.checkpoints())
+        finally:
+            subprocess.run(["umount", str(full)], check=True)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
