@@ -25,12 +25,15 @@ struct job_figures {
     int64_t parameters;        /* trained numbers over all parts */
     int64_t flops_per_step;    /* convolutions and matrix products, 2 a multiply-add */
     int64_t traffic_bytes;     /* each rank sends a step, at ranks_max */
-    /* Bytes of one rank at ranks_min ranks (the largest), with one lane a core up to its shards. */
-    int64_t parameter_bytes;
-    int64_t state_bytes;       /* optimizer state */
-    int64_t gradient_bytes;    /* (lanes + depth) buffers */
-    int64_t activation_bytes;  /* lanes x the largest phase */
+    int64_t images_per_launch; /* samples of one shard: what batch norm sees */
+    /* Bytes of the largest rank at ranks_min ranks (model/memory.h). */
+    int64_t parameter_bytes;   /* parameters and running statistics */
+    int64_t state_bytes;       /* optimizer state of the rank's share */
+    int64_t gradient_bytes;    /* (lanes + depth) output blocks */
+    int64_t activation_bytes;  /* lanes x the largest plan */
+    int64_t packed_bytes;      /* weights in the library's own layouts */
     int64_t data_bytes;        /* the decoded set and the batches in flight */
+    int64_t checkpoint_bytes;  /* rank 0's snapshot and sample grid */
     int64_t rank_bytes;        /* sum of all */
 };
 

@@ -2,7 +2,6 @@
 
 #include "base/text.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -115,16 +114,14 @@ static enum cam_code find_inputs(const struct results *results, const struct lay
     return rc;
 }
 
-/* Digits are positions: "generator.0" is the first layer, whatever others are called. */
 static enum cam_code check_name(const struct part_call *call, const struct layer_spec *spec,
                                 struct cam_err *err)
 {
-    if (isalpha((unsigned char)spec->name[0]) && strcmp(spec->name, call->input_name) != 0) {
+    if (strcmp(spec->name, call->input_name) != 0) {
         return CAM_OK;
     }
     return doc_fail(call->job->file_name, spec->line, err,
-                    "a layer is named '%s', a name begins with a letter and is not '%s'",
-                    spec->name, call->input_name);
+                    "a layer is named '%s', which is how this part's input is called", spec->name);
 }
 
 /* The graph's own error is about shapes: it gets the layer's line. */

@@ -1,0 +1,158 @@
+#include "model/check.h"
+
+#include "base/mem.h"
+#include "model/graph/op.h"
+#include "model/memory.h"
+#include "model/plan/plan.h"
+
+/* A training's tables as the planner wants them. */
+struct planning {
+    const struct training *training;
+    int64_t *parameter_offsets;
+    int64_t *buffer_offsets;
+    struct memory_plans plans;
+    struct job_figures *figures;
+};
+
+static int64_t *offsets_of(const struct tensor_info *tensors, int count)
+{
+    int64_t *offsets = cam_alloc((size_t)count + 1, sizeof *offsets);
+    for (int i = 0; offsets != NULL && i < count; i++) {
+        offsets[i] = tensors[i].offset;
+    }
+    return offsets;
+}
+
+static void count_packed(struct planning *planning, const struct plan *plan)
+{
+    for (int s = 0; s < plan->step_count; s++) {
+        const struct plan_step *step = &plan->steps[s];
+        for (int i = 0; i < step->input_count; i++) {
+            const struct plan_value *value = &plan->values[step->input[i]];
+            if (step->kind == PLAN_OPERATOR && op_get(step->op)->class == OP_CLASS_PRODUCT &&
+                value->storage == STORAGE_PARAMETER) {
+                planning->plans.packed_floats += shape_count(&value->shape);
+            }
+        }
+    }
+}
+
+static enum cam_code make_plan(struct planning *planning, const struct graph *graph,
+                               const struct plan_output *outputs, int count, struct plan **out,
+                               struct cam_err *err)
+{
+    const struct plan_request request = {.graph = graph,
+                                         .outputs = outputs,
+                                         .output_count = count,
+                                         .parameter_offsets = planning->parameter_offsets,
+                                         .buffer_offsets = planning->buffer_offsets,
+                                         .fuse = true};
+    enum cam_code rc = plan_create(&request, out, err);
+    if (rc == CAM_OK) {
+        count_packed(planning, *out);
+    }
+    return rc;
+}
+
+static enum cam_code plan_phase(struct planning *planning, const struct phase *phase,
+                                struct cam_err *err)
+{
+    const struct training *t = planning->training;
+    struct plan *plan = NULL;
+    struct plan_output *outputs = cam_alloc((size_t)phase->output_count, sizeof *outputs);
+    if (outputs == NULL) {
+        return cam_fail(err, CAM_NO_MEMORY, "no memory to plan the phase %s", phase->name);
+    }
+    for (int i = 0; i < phase->output_count; i++) {
+        outputs[i] = (struct plan_output){phase->output_nodes[i], phase->output_offsets[i]};
+    }
+    enum cam_code rc = make_plan(planning, phase->graph, outputs, phase->output_count, &plan, err);
+    if (rc == CAM_OK) {
+        planning->figures->flops_per_step += plan->flops * t->shards * phase->repeat;
+        if (plan->activation_floats > planning->plans.activation_floats) {
+            planning->plans.activation_floats = plan->activation_floats;
+        }
+    }
+    plan_destroy(plan);
+    cam_free(outputs);
+    return rc;
+}
+
+static enum cam_code plan_sample(struct planning *planning, struct cam_err *err)
+{
+    const struct training *t = planning->training;
+    const struct plan_output output = {.node = t->sample_node};
+    struct plan *plan = NULL;
+    enum cam_code rc = make_plan(planning, t->sample, &output, 1, &plan, err);
+    if (rc == CAM_OK) {
+        planning->plans.sample_activation_floats = plan->activation_floats;
+    }
+    plan_destroy(plan);
+    return rc;
+}
+
+/* Bytes that each of `ranks` sends a step: its partials of every other's share, the sums behind
+ * the gradients to all, and its own new parameters to all. */
+static int64_t traffic(const struct training *t, int64_t ranks)
+{
+    int64_t floats = 0;
+    for (int i = 0; i < t->phase_count; i++) {
+        const struct phase *phase = &t->phases[i];
+        int64_t others = phase->gradient_floats - phase->gradient_floats / ranks;
+        int64_t tail = (phase->output_floats - phase->gradient_floats) * (ranks - 1);
+        floats += phase->repeat * (2 * others + tail);
+    }
+    return ranks == 1 ? 0 : floats * (int64_t)sizeof(float);
+}
+
+static void count_figures(const struct planning *planning, const struct job_file *job,
+                          const struct data_shape *data, int lanes)
+{
+    const struct training *t = planning->training;
+    struct job_figures *out = planning->figures;
+    const struct memory_request request = {.training = t,
+                                           .data = data,
+                                           .plans = planning->plans,
+                                           .set_bytes = job->data.format == DATA_GLYPHS
+                                                            ? 0
+                                                            : data->count * data->height *
+                                                                  data->width * data->channels,
+                                           .ranks = (int)job->resources.ranks_min,
+                                           .lanes = lanes};
+    for (int i = 0; i < t->parameter_count; i++) {
+        out->parameters += shape_count(&t->parameters[i].shape);
+    }
+    out->steps_per_epoch = data->count / t->batch;
+    out->images_per_launch = t->rows;
+    out->traffic_bytes = traffic(t, job->resources.ranks_max);
+    memory_of_rank(&request, out);
+}
+
+enum cam_code model_check(const struct job_file *job, const struct data_shape *data, int lanes,
+                          struct job_figures *out, struct cam_err *err)
+{
+    struct training *training = NULL;
+    struct planning planning = {.figures = out};
+    *out = (struct job_figures){0};
+    enum cam_code rc = training_create(job, data, &training, err);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    planning.training = training;
+    planning.parameter_offsets = offsets_of(training->parameters, training->parameter_count);
+    planning.buffer_offsets = offsets_of(training->buffers, training->buffer_count);
+    if (planning.parameter_offsets == NULL || planning.buffer_offsets == NULL) {
+        rc = cam_fail(err, CAM_NO_MEMORY, "no memory to check a job");
+    }
+    for (int i = 0; rc == CAM_OK && i < training->phase_count; i++) {
+        rc = plan_phase(&planning, &training->phases[i], err);
+    }
+    rc = rc == CAM_OK ? plan_sample(&planning, err) : rc;
+    if (rc == CAM_OK) {
+        count_figures(&planning, job, data, lanes < 1 ? 1 : lanes);
+    }
+    cam_free(planning.parameter_offsets);
+    cam_free(planning.buffer_offsets);
+    training_destroy(training);
+    return rc;
+}

@@ -1,0 +1,40 @@
+/*
+ * How many bytes a rank holds, from tables and plans alone: `check` shows them, admission compares
+ * them with the hosts, and the worker holds what stands here (a test of the worker compares).
+ * Pure arithmetic; any thread.
+ */
+#ifndef MEMORY_H
+#define MEMORY_H
+
+#include "model/check.h"
+#include "model/recipes/training.h"
+
+enum {
+    MEMORY_CHUNK_BLOCKS = 32, /* an update runs over so many blocks at once */
+    MEMORY_RING = 3,          /* batches in flight between loader and training */
+};
+
+/* What plans say; floats. */
+struct memory_plans {
+    int64_t activation_floats;        /* of the largest plan that lanes run */
+    int64_t sample_activation_floats; /* of the sample graph's plan */
+    int64_t packed_floats;            /* parameters that products read, once a plan and product */
+};
+
+struct memory_request {
+    const struct training *training;
+    const struct data_shape *data;
+    struct memory_plans plans;
+    int64_t set_bytes; /* of the decoded set in memory; 0: samples are made as they are read */
+    int ranks;
+    int lanes; /* that a rank has; it uses at most as many as it has shards */
+};
+
+/* Output blocks that a rank with the shards [first, end) of `shards` needs, `lanes` at a time: one
+ * a lane, and one for each finished subtree that waits for its other half. */
+int memory_gradient_buffers(int shards, int first, int end, int lanes);
+
+/* Fills the bytes of *out for the rank that holds most. */
+void memory_of_rank(const struct memory_request *request, struct job_figures *out);
+
+#endif
