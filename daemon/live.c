@@ -88,24 +88,34 @@ void live_forgive(struct live *live, int64_t now_ms)
     }
 }
 
+/* Of several silent ranks the first to fall silent: the others may only wait for it. */
 static int find_silent(const struct live *live, int64_t now_ms, char *text, size_t size)
 {
+    int silent = -1;
+    int absent = -1;
     for (int i = 0; i < live->rank_count; i++) {
         const struct live_rank *rank = &live->ranks[i];
-        if (rank->attached && now_ms - rank->heard_ms > live->silent_limit_ms) {
-            (void)snprintf(text, size,
-                           "rank %d hangs: no heartbeat for %lld s (%lld s are allowed); it was "
-                           "in step %lld, %s %s",
-                           i, (long long)((now_ms - rank->heard_ms) / 1000),
-                           (long long)(live->silent_limit_ms / 1000), (long long)rank->now.step,
-                           rank->now.phase, rank->now.stage);
-            return i;
+        if (!rank->attached) {
+            absent = absent < 0 ? i : absent;
+        } else if (now_ms - rank->heard_ms > live->silent_limit_ms &&
+                   (silent < 0 || rank->heard_ms < live->ranks[silent].heard_ms)) {
+            silent = i;
         }
-        if (!rank->attached && now_ms - live->since_ms > live->attach_limit_ms) {
-            (void)snprintf(text, size, "rank %d has not reported within %lld s of the launch", i,
-                           (long long)(live->attach_limit_ms / 1000));
-            return i;
-        }
+    }
+    if (silent >= 0) {
+        const struct live_rank *rank = &live->ranks[silent];
+        (void)snprintf(text, size,
+                       "rank %d hangs: no heartbeat for %lld s (%lld s are allowed); it was in "
+                       "step %lld, %s %s",
+                       silent, (long long)((now_ms - rank->heard_ms) / 1000),
+                       (long long)(live->silent_limit_ms / 1000), (long long)rank->now.step,
+                       rank->now.phase, rank->now.stage);
+        return silent;
+    }
+    if (absent >= 0 && now_ms - live->since_ms > live->attach_limit_ms) {
+        (void)snprintf(text, size, "rank %d has not reported within %lld s of the launch", absent,
+                       (long long)(live->attach_limit_ms / 1000));
+        return absent;
     }
     return -1;
 }

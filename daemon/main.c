@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -175,6 +176,7 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)umask(0077); /* job files, logs and weights are the user's own */
     /* Reads and checks of jobs share libuv's pool: four threads would let four slow ones (data on
      * a sleeping network disk) keep everybody waiting. */
     (void)setenv("UV_THREADPOOL_SIZE", "8", 0);
