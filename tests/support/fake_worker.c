@@ -279,7 +279,7 @@ static void train(struct fake *fake)
         cam_sleep_ms(step_ms);
         listen_to_daemon(fake);
         int stop = fake->stop ? 1 : 0;
-        MPI_Bcast(&stop, 1, MPI_INT, 0, MPI_COMM_WORLD);
+        MPI_Allreduce(MPI_IN_PLACE, &stop, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
         int64_t now_ms = cam_monotonic_ns() / 1000000;
         if (now_ms - said_ms > 500 || step == 0) {
             said_ms = now_ms;
