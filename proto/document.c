@@ -323,6 +323,12 @@ enum cam_code document_parse(const char *file_name, const char *text, size_t siz
                              struct cam_arena *arena, struct doc_node **root_out,
                              struct cam_err *err)
 {
+    static const char MARK[] = "\xEF\xBB\xBF"; /* some editors begin UTF-8 with it */
+    enum { MARK_BYTES = sizeof MARK - 1 };
+    if (size >= MARK_BYTES && memcmp(text, MARK, MARK_BYTES) == 0) {
+        text += MARK_BYTES;
+        size -= MARK_BYTES;
+    }
     struct builder b = {.file_name = file_name, .text = text, .arena = arena};
     if (!yaml_parser_initialize(&b.yaml)) {
         return no_memory(&b, err);

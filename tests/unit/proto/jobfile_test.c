@@ -3,6 +3,7 @@
 #include "../unit.h"
 
 #include "base/arena.h"
+#include "base/mem.h"
 #include "base/philox.h"
 #include "proto/jobfile.h"
 
@@ -141,16 +142,9 @@ static void test_default_shards(void **state)
     static const struct {
         const char *set;
         int64_t shards;
-    } CASES[] = {
-        {"train.batch=256", 8},
-        {"train.batch=128", 8},
-        {"train.batch=64",  4},
-        {"train.batch=48",  3},
-        {"train.batch=31",  1},
-        {"train.batch=1",   1},
-        {"train.batch=100", 5},
-        {"train.batch=34",  2}
-    };
+    } CASES[] = {{"train.batch=256", 8}, {"train.batch=128", 8}, {"train.batch=64", 4},
+                 {"train.batch=48", 3},  {"train.batch=31", 1},  {"train.batch=1", 1},
+                 {"train.batch=100", 5}, {"train.batch=34", 2}};
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         struct fixture f;
         ASSERT_OK(parse(&f, SHORT, strlen(SHORT), CASES[i].set), f.err);
@@ -354,6 +348,44 @@ static void test_depth_and_width_are_limited(void **state)
     free(text);
 }
 
+/* Files of other editors: a byte order mark, line ends of two bytes. */
+static void test_other_editors(void **state)
+{
+    (void)state;
+    char text[2 * sizeof GOOD] = "\xEF\xBB\xBF";
+    size_t size = 3;
+    for (const char *c = GOOD; *c != '\0'; c++) {
+        if (*c == '\n') {
+            text[size++] = '\r';
+        }
+        text[size++] = *c;
+    }
+    struct fixture f;
+    ASSERT_OK(parse(&f, text, size, NULL), f.err);
+    assert_int_equal(jobfile_part(&f.job, "discriminator")->layers[3].line, 14);
+    assert_string_equal(f.job.env[1].value, "1");
+    cam_arena_destroy(f.arena);
+}
+
+static void test_every_allocation_may_fail(void **state)
+{
+    (void)state;
+    enum cam_code rc = CAM_NO_MEMORY;
+    for (long n = 0; rc != CAM_OK; n++) {
+        struct cam_err err = {0};
+        struct job_file job;
+        const struct job_text from = {
+            .file_name = "job.yaml", .base_dir = "/base", .text = GOOD, .size = strlen(GOOD)};
+        assert_in_range(n, 0, 100);
+        cam_fault_after(n);
+        struct cam_arena *arena = cam_arena_create();
+        rc = arena == NULL ? CAM_NO_MEMORY : jobfile_parse(&from, arena, &job, &err);
+        cam_fault_after(-1);
+        cam_arena_destroy(arena);
+        assert_true(rc == CAM_OK || rc == CAM_NO_MEMORY);
+    }
+}
+
 /* Damages the good file at random; whatever comes, no crash, and every refusal names a line. */
 static void test_damage(void **state)
 {
@@ -389,6 +421,8 @@ int main(void)
         cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_bad_sets),
         cmocka_unit_test(test_depth_and_width_are_limited),
+        cmocka_unit_test(test_other_editors),
+        cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
