@@ -33,13 +33,13 @@ struct direction {
 static const struct direction DIRECTIONS[OP_COUNT] = {
     [OP_CONV2D] = {{0, 1, 2},
                    {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
-                   dnnl_query_weights_md     },
+                   dnnl_query_weights_md},
     [OP_CONV2D_GRAD_INPUT] = {{2, 1, 0},
-                   {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST},
-                   dnnl_query_weights_md     },
+                              {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST},
+                              dnnl_query_weights_md},
     [OP_CONV2D_GRAD_WEIGHT] = {{0, 2, 1},
-                   {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST},
-                   dnnl_query_diff_weights_md},
+                               {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST},
+                               dnnl_query_diff_weights_md},
 };
 
 /* How the weights reach the primitive. */

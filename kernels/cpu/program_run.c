@@ -10,8 +10,10 @@ struct row {
 };
 
 struct tile {
-    int64_t index[SHAPE_RANK_MAX]; /* of its first element */
-    int64_t linear;                /* the same, row-major */
+    /* Of its first element.  Not a copy: reading 8-byte stores back as wider words would wait for
+     * every store before them, and those go to memory. */
+    const int64_t *index;
+    int64_t linear; /* the same, row-major */
     int rows;
     int inner;
     int count;  /* rows * inner */
@@ -271,9 +273,8 @@ static void fill_still_rows(struct run *run)
 /* The tile at index, cut where the space ends. */
 static struct tile tile_at(const struct cpu_program *p, const int64_t *index)
 {
-    struct tile tile;
+    struct tile tile = {.index = index};
     int inner = p->rank - 1;
-    memcpy(tile.index, index, sizeof tile.index);
     int64_t left = p->dim[inner] - index[inner];
     tile.inner = (int)(left < p->block[inner] ? left : p->block[inner]);
     tile.rows = 1;

@@ -76,12 +76,10 @@ static void single_build(const struct cpu_step *step, struct program *program)
     } else if (plan_step->input_count == 0 || vector_function_of(plan_step->op) != NULL) {
         result = program->instruction_count++;
         struct program_instruction *instruction = &program->instructions[result];
-        *instruction = (struct program_instruction){
-            .op = plan_step->op,
-            .source = {0, 1, 2},
-            .value = plan_step->attr.value,
-            .axis = plan_step->attr.axis
-        };
+        *instruction = (struct program_instruction){.op = plan_step->op,
+                                                    .source = {0, 1, 2},
+                                                    .value = plan_step->attr.value,
+                                                    .axis = plan_step->attr.axis};
         if (plan_step->op == OP_UNIFORM || plan_step->op == OP_NORMAL) {
             single_random(step, instruction);
         }

@@ -2,6 +2,7 @@
 
 #include <immintrin.h>
 #include <sleef.h>
+#include <stddef.h>
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -12,19 +13,37 @@ typedef __m256 binary8(__m256 a, __m256 b);
 INLINE void unary_loop(const struct vector_call *call, unary8 *apply)
 {
     const float *a = call->source[0];
-    for (int i = 0; i < call->count; i += VECTOR_WIDTH, a += call->step[0]) {
-        _mm256_storeu_ps(call->out + i, apply(_mm256_loadu_ps(a)));
+    int step = call->step[0];
+    float *out = call->out;
+    int count = call->count;
+    for (int i = 0; i < count; i += VECTOR_WIDTH, a += step) {
+        _mm256_storeu_ps(out + i, apply(_mm256_loadu_ps(a)));
     }
 }
 
+/* One loop a case: a vector used throughout stays in its register. */
 INLINE void binary_loop(const struct vector_call *call, binary8 *apply)
 {
     const float *a = call->source[0];
     const float *b = call->source[1];
-    for (int i = 0; i < call->count; i += VECTOR_WIDTH) {
-        _mm256_storeu_ps(call->out + i, apply(_mm256_loadu_ps(a), _mm256_loadu_ps(b)));
-        a += call->step[0];
-        b += call->step[1];
+    float *out = call->out;
+    size_t count = (size_t)call->count;
+    if (call->step[0] != 0 && call->step[1] != 0) {
+        for (size_t i = 0; i < count; i += VECTOR_WIDTH) {
+            __m256 value = apply(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i));
+            _mm256_storeu_ps(out + i, value);
+        }
+    } else if (call->step[0] != 0) {
+        __m256 all = _mm256_loadu_ps(b);
+        for (size_t i = 0; i < count; i += VECTOR_WIDTH) {
+            _mm256_storeu_ps(out + i, apply(_mm256_loadu_ps(a + i), all));
+        }
+    } else {
+        __m256 all = _mm256_loadu_ps(a);
+        size_t step = (size_t)call->step[1];
+        for (size_t i = 0; i < count; i += VECTOR_WIDTH, b += step) {
+            _mm256_storeu_ps(out + i, apply(all, _mm256_loadu_ps(b)));
+        }
     }
 }
 
@@ -207,13 +226,16 @@ static void run_select(const struct vector_call *call)
     const float *condition = call->source[0];
     const float *b = call->source[1];
     const float *c = call->source[2];
-    for (int i = 0; i < call->count; i += VECTOR_WIDTH) {
+    const int step[3] = {call->step[0], call->step[1], call->step[2]};
+    float *out = call->out;
+    int count = call->count;
+    for (int i = 0; i < count; i += VECTOR_WIDTH) {
         __m256 chosen = _mm256_cmp_ps(_mm256_loadu_ps(condition), _mm256_setzero_ps(), _CMP_NEQ_UQ);
-        _mm256_storeu_ps(call->out + i,
-                         _mm256_blendv_ps(_mm256_loadu_ps(c), _mm256_loadu_ps(b), chosen));
-        condition += call->step[0];
-        b += call->step[1];
-        c += call->step[2];
+        __m256 value = _mm256_blendv_ps(_mm256_loadu_ps(c), _mm256_loadu_ps(b), chosen);
+        _mm256_storeu_ps(out + i, value);
+        condition += step[0];
+        b += step[1];
+        c += step[2];
     }
 }
 
@@ -332,10 +354,9 @@ void vector_random(enum op_kind op, const struct random_context *random, uint32_
     for (int i = 0; i < count; i += VECTOR_WIDTH) {
         __m256i e = _mm256_loadu_si256((const __m256i *)(const void *)(element + i));
         __m256i r = _mm256_loadu_si256((const __m256i *)(const void *)(row + i));
-        struct words8 words = {
-            {_mm256_srli_epi32(e, 2), r, _mm256_set1_epi32((int)random->execution),
-             _mm256_set1_epi32((int)stream)}
-        };
+        struct words8 words = {{_mm256_srli_epi32(e, 2), r,
+                                _mm256_set1_epi32((int)random->execution),
+                                _mm256_set1_epi32((int)stream)}};
         words = philox8(words, random->seed);
         _mm256_storeu_ps(out + i, op == OP_UNIFORM ? uniform8(&words, e) : normal8(&words, e));
     }

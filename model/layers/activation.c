@@ -18,16 +18,19 @@ static int apply_relu(struct graph *graph, int x)
                                 graph_constant(graph, 0.0, &graph_node(graph, x)->shape));
 }
 
-/* max(x, 0) + slope min(x, 0): its backward pass reads x alone. */
+/* x times its slope, 1 or `slope`: the backward pass reads x alone, and is one product with the
+ * same slope. */
 int leaky_relu_apply(struct graph *graph, int x, double slope)
 {
     if (x < 0) {
         return NODE_NONE;
     }
-    int zero = graph_constant(graph, 0.0, &graph_node(graph, x)->shape);
-    int negative = graph_binary(graph, OP_MIN, x, zero);
-    return graph_binary(graph, OP_ADD, graph_binary(graph, OP_MAX, x, zero),
-                        graph_scale(graph, negative, slope));
+    const struct shape *shape = &graph_node(graph, x)->shape;
+    int zero = graph_constant(graph, 0.0, shape);
+    int one = graph_constant(graph, 1.0, shape);
+    int positive = graph_binary(graph, OP_GREATER, x, zero);
+    int slopes = graph_select(graph, positive, one, graph_constant(graph, slope, shape));
+    return graph_binary(graph, OP_MUL, x, slopes);
 }
 
 static int apply_leaky_relu(struct graph *graph, int x)

@@ -5,11 +5,11 @@
  * of all phases (without exchange between ranks, update and loading).
  *
  *   cambrian-bench-plan JOB.yaml [--modules DIR] [--backend NAME] [--lanes N] [--rounds N]
- *                       [--image HxWxC] [--native] [--set KEY=VALUE]...
+ *                       [--image HxWxC] [--native] [--programs] [--set KEY=VALUE]...
  *
- * Step times are medians over rounds in which all lanes run the steps one by one, in plan order.
+ * Times are of lane 0's thread on its core (not of the clock), medians over rounds in which all
+ * lanes run the steps one by one, in plan order.
  */
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "kernels/registry.h"
@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { LANES_MAX = 64, SETS_MAX = 16, TEXT_LIMIT = 1 << 20, SLOTS_MAX = 16, DATA_COUNT = 60000 };
 
@@ -32,6 +33,7 @@ struct options {
     int lanes;
     int rounds;
     bool native;
+    bool programs; /* print their instructions */
     int64_t image[3];
     const char *set[SETS_MAX];
     int set_count;
@@ -78,9 +80,12 @@ static void *need(void *memory)
     return memory;
 }
 
+/* This thread's own time, so that other work on the machine counts little. */
 static double now_ms(void)
 {
-    return (double)cam_monotonic_ns() * 1e-6;
+    struct timespec now;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
 }
 
 static int by_value(const void *a, const void *b)
@@ -182,7 +187,30 @@ static int64_t step_flops(const struct plan *plan, const struct plan_step *step)
     return op->flops(&node, pointers);
 }
 
-static void print_step(const struct plan *plan, const struct plan_step *step, double ms)
+/* "0:load 1:constant 2:mul(0,1) 3:add(2,0)" */
+static void print_program(const struct program *program)
+{
+    printf("            ");
+    for (int i = 0; i < program->instruction_count; i++) {
+        const struct program_instruction *instruction = &program->instructions[i];
+        int sources = op_get(instruction->op)->input_count;
+        printf(" %d:%s", i, instruction->op == OP_INPUT ? "load" : op_get(instruction->op)->name);
+        for (int k = 0; k < sources; k++) {
+            printf("%s%d%s", k == 0 ? "(" : ",", instruction->source[k],
+                   k == sources - 1 ? ")" : "");
+        }
+    }
+    for (int k = 0; k < program->store_count; k++) {
+        printf(" store(%d)", program->stores[k].source);
+    }
+    for (int k = 0; k < program->sum_count; k++) {
+        printf(" sum(%d)", program->sums[k].source);
+    }
+    printf("\n");
+}
+
+static void print_step(const struct options *options, const struct plan *plan,
+                       const struct plan_step *step, double ms)
 {
     char text[96];
     int64_t flops = step_flops(plan, step);
@@ -191,6 +219,9 @@ static void print_step(const struct plan *plan, const struct plan_step *step, do
         printf("  %9.3f            program %d in %d ops %d out %d sums  %s  %s\n", ms,
                program->load_count, program->instruction_count, program->store_count,
                program->sum_count, shape_text(&program->space, text, sizeof text), step->path);
+        if (options->programs) {
+            print_program(program);
+        }
         return;
     }
     printf("  %9.3f ", ms);
@@ -290,7 +321,7 @@ static double run_phase(const struct bench *bench, const struct phase *phase, do
     printf("phase %s: activations %.1f MiB\n         ms  GFLOP/s\n", phase->name,
            (double)plan->activation_floats * 4 / 1048576.0);
     for (int s = 0; s < plan->step_count; s++) {
-        print_step(plan, &plan->steps[s], ms[s]);
+        print_step(&bench->options, plan, &plan->steps[s], ms[s]);
         products_ms += step_flops(plan, &plan->steps[s]) > 0 ? ms[s] : 0.0;
         sum_ms += ms[s];
     }
@@ -337,6 +368,8 @@ static struct options read_options(int argc, char **argv)
         const char *value = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(argv[i], "--native") == 0) {
             options.native = true;
+        } else if (strcmp(argv[i], "--programs") == 0) {
+            options.programs = true;
         } else if (argv[i][0] != '-') {
             options.job = argv[i];
         } else {
@@ -363,7 +396,7 @@ static struct options read_options(int argc, char **argv)
         options.rounds < 1) {
         (void)fprintf(stderr, "usage: cambrian-bench-plan JOB.yaml [--modules DIR] "
                               "[--backend NAME] [--lanes N] [--rounds N] [--image HxWxC] "
-                              "[--native] [--set KEY=VALUE]...\n");
+                              "[--native] [--programs] [--set KEY=VALUE]...\n");
         exit(2);
     }
     return options;
