@@ -43,6 +43,8 @@ static const struct command COMMANDS[] = {
     {"submit", "FILE", 1, 1,
      BIT(OPTION_SET) | BIT(OPTION_AFTER) | BIT(OPTION_HOLD) | BIT(OPTION_KEY) | BIT(OPTION_JSON),
      command_submit, "put a job into the queue and print its id (FILE - is standard input)"},
+    {"check", "FILE", 1, 1, BIT(OPTION_SET) | BIT(OPTION_JSON), command_check,
+     "say whether a job can run and what it costs; no daemon is asked"},
     {"queue", "", 0, 0, BIT(OPTION_ALL) | BIT(OPTION_STATE) | BIT(OPTION_JSON), command_queue,
      "list the jobs, with the reason for waiting"},
     {"show", "ID", 1, 1, BIT(OPTION_JSON), command_show,

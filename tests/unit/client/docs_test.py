@@ -5,13 +5,14 @@ Mended by:  cambrian schema > docs/jobfile.schema.json
             cambrian schema --markdown, between the marks of docs/JOBFILE.md
 """
 import json
+import os
 import pathlib
 import re
 import subprocess
 import sys
 import unittest
 
-CAMBRIAN, ROOT = sys.argv[1], pathlib.Path(sys.argv[2])
+CAMBRIAN, ROOT = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2])
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 
 
@@ -44,6 +45,33 @@ class Documents(unittest.TestCase):
             self.assertTrue(entries, f"{name} has no entry")
             for option in options:
                 self.assertIn(option, "\n".join(entries) if option != "--socket" else text, name)
+
+    def test_examples_can_run(self):
+        for path in EXAMPLES:
+            words = ["--set", "data=glyphs"] if "format: idx" in path.read_text() else []
+            found = json.loads(cambrian("check", str(path), "--json", *words))
+            self.assertGreater(found["steps_per_epoch"], 0)
+            self.assertGreater(found["parameters"], 1000)
+            self.assertGreater(found["flops_per_step"], 1e6)
+            self.assertEqual(found["rank_bytes"], sum(
+                found[name + "_bytes"] for name in ("parameter", "state", "gradient", "activation",
+                                                    "packed", "data", "checkpoint")))
+            text = cambrian("check", str(path), *words)
+            self.assertIn("can run", text)
+
+    def test_check_refuses(self):
+        path = str(next(path for path in EXAMPLES if path.name == "glyphs-gan.yaml"))
+        for setting, words in (
+                ("train.shards=7", "does not divide"), ("train.epoch=7", "did you mean 'epochs'"),
+                ("model.generator.0.dense.units=7", "reshape"), ("loss=hinged", "loss"),
+                ("optimizer={adan: {}}", "adam"), ("model.generator.1={reshap: [1]}", "reshape"),
+                ("data={format: idx, images: nowhere}", "nowhere"), ("train.batch=8000", "6000")):
+            done = subprocess.run([CAMBRIAN, "check", path, "--set", setting], capture_output=True,
+                                  text=True)
+            self.assertEqual(1, done.returncode, done.stdout + done.stderr)
+            self.assertEqual("", done.stdout)
+            self.assertEqual(1, done.stderr.count("\n"), done.stderr)
+            self.assertIn(words, done.stderr)
 
     def test_examples_fit_the_schema(self):
         self.assertGreaterEqual(len(EXAMPLES), 3)
