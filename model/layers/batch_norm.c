@@ -15,7 +15,7 @@ enum { STATISTICS_FIRST = 16 };
 
 struct moments {
     int mean;
-    int variance;
+    int square; /* mean of squares */
 };
 
 /* The tensors of one norm: names PREFIX + "weight", and the layouts of vectors beside an image. */
@@ -29,12 +29,11 @@ struct norm {
 static struct layer_tensor tensor_of(const struct norm *norm, const char *name, char suffix[64])
 {
     (void)snprintf(suffix, 64, "%s%s", norm->options->prefix, name);
-    return (struct layer_tensor){
-        .suffix = suffix,
-        .shape = {.rank = 1, .dim = {norm->channels}},
-        .layout = norm->image != NULL ? EXPORT_VECTOR_TO_IMAGE : EXPORT_SAME,
-        .image = norm->image
-    };
+    return (struct layer_tensor){.suffix = suffix,
+                                 .shape = {.rank = 1, .dim = {norm->channels}},
+                                 .layout =
+                                     norm->image != NULL ? EXPORT_VECTOR_TO_IMAGE : EXPORT_SAME,
+                                 .image = norm->image};
 }
 
 static int parameter_of(const struct norm *norm, const char *name, struct initial initial)
@@ -75,15 +74,16 @@ static void keep_statistic(struct layer *layer, const struct statistic *statisti
     call->statistics[call->statistic_count++] = *statistic;
 }
 
-static struct moments batch_moments(struct layer *layer, int x, int64_t count)
+static struct moments batch_moments(struct layer *layer, int x, const struct shape *channel)
 {
     struct graph *graph = layer->call->graph;
     struct shape shape = graph_node(graph, x)->shape;
     uint32_t axes = (1u << (shape.rank - 1)) - 1u;
-    double share = 1.0 / (double)count;
-    int mean = graph_scale(graph, graph_sum(graph, x, axes), share);
+    double share = (double)channel->dim[0] / (double)shape_count(&shape);
+    int sum = graph_reshape(graph, graph_sum(graph, x, axes), channel);
     int squares = graph_sum(graph, graph_binary(graph, OP_MUL, x, x), axes);
-    return (struct moments){mean, graph_scale(graph, squares, share)};
+    squares = graph_reshape(graph, squares, channel);
+    return (struct moments){graph_scale(graph, sum, share), graph_scale(graph, squares, share)};
 }
 
 int batch_norm_apply(struct layer *layer, int x, const struct norm_options *options)
@@ -111,13 +111,13 @@ int batch_norm_apply(struct layer *layer, int x, const struct norm_options *opti
             layer_fail(layer, NULL, "batch norm sees one value a channel and shard, it needs two");
             return NODE_NONE;
         }
-        struct moments moments = batch_moments(layer, x, statistic.count);
-        mean = graph_reshape(graph, moments.mean, &channel);
-        int square = graph_reshape(graph, moments.variance, &channel);
-        variance = graph_binary(graph, OP_SUB, square, graph_binary(graph, OP_MUL, mean, mean));
+        struct moments moments = batch_moments(layer, x, &channel);
+        mean = moments.mean;
+        variance =
+            graph_binary(graph, OP_SUB, moments.square, graph_binary(graph, OP_MUL, mean, mean));
         variance = graph_binary(graph, OP_MAX, variance, graph_constant(graph, 0.0, &channel));
         statistic.mean_node = mean;
-        statistic.square_node = square;
+        statistic.square_node = moments.square;
         keep_statistic(layer, &statistic);
     }
     int deviation = graph_unary(graph, OP_SQRT, graph_offset(graph, variance, options->epsilon));
@@ -128,12 +128,10 @@ int batch_norm_apply(struct layer *layer, int x, const struct norm_options *opti
 
 void batch_norm_build(struct layer *layer)
 {
-    struct norm_options options = {
-        .prefix = "",
-        .momentum = 0.1,
-        .epsilon = 1e-5,
-        .gain = {.kind = INITIAL_CONSTANT, .first = 1.0}
-    };
+    struct norm_options options = {.prefix = "",
+                                   .momentum = 0.1,
+                                   .epsilon = 1e-5,
+                                   .gain = {.kind = INITIAL_CONSTANT, .first = 1.0}};
     const struct shape *in = layer_shape(layer, 0);
     struct layer_value input = layer->inputs[0];
     bool plain = true;
