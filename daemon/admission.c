@@ -25,13 +25,13 @@ struct kept {
 
 struct admission {
     int32_t slots;
-    int lanes;
+    int cores;
     pthread_mutex_t mutex; /* guards kept and clock */
     struct kept *kept[KEPT_MAX];
     uint64_t clock;
 };
 
-enum cam_code admission_create(int32_t slots, int lanes, struct admission **out,
+enum cam_code admission_create(int32_t slots, int cores, struct admission **out,
                                struct cam_err *err)
 {
     struct admission *admission = cam_alloc(1, sizeof *admission);
@@ -39,7 +39,7 @@ enum cam_code admission_create(int32_t slots, int lanes, struct admission **out,
         return cam_fail(err, CAM_NO_MEMORY, "the check of job files");
     }
     admission->slots = slots;
-    admission->lanes = lanes;
+    admission->cores = cores;
     (void)pthread_mutex_init(&admission->mutex, NULL);
     *out = admission;
     return CAM_OK;
@@ -136,7 +136,8 @@ static enum cam_code check_whole(const struct admission *admission, const struct
                                .channels = info->channels,
                                .classes = info->classes};
     source_close(source);
-    rc = model_check(job, &shape, admission->lanes, figures, err);
+    int64_t lanes = jobfile_lanes(job, job->resources.ranks_min, admission->cores);
+    rc = model_check(job, &shape, (int)lanes, figures, err);
     if (rc == CAM_OK && job->resources.ranks_min > admission->slots) {
         rc = jobfile_fail(job, "resources.ranks", err,
                           "%lld ranks are asked for, no host has more than %d slots",

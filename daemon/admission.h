@@ -17,8 +17,9 @@
 
 struct admission;
 
-/* slots: of this host; lanes: how many shards a rank computes at once, for its memory. */
-CAM_CHECKED enum cam_code admission_create(int32_t slots, int lanes, struct admission **out,
+/* slots and cores: of this host; the cores tell how many shards a rank computes at once, and so
+ * its memory. */
+CAM_CHECKED enum cam_code admission_create(int32_t slots, int cores, struct admission **out,
                                            struct cam_err *err);
 void admission_destroy(struct admission *admission);
 
