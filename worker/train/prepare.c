@@ -56,20 +56,21 @@ static enum cam_code read_job(struct prepare *prepare, struct cam_err *err)
     return rc;
 }
 
-/* Inflates and, on rank 0, compares with the first attempt's data. */
+/* The longest part of a start: a gzipped set is inflated. */
 static void *data_main(void *argument)
 {
     struct prepare *prepare = argument;
-    struct prepared *p = prepare->prepared;
-    prepare->data_rc = CAM_OK;
-    if (prepare->options.first_rank) {
-        prepare->data_rc = identity_keep_data(prepare->options.job_dir, &p->job.data,
-                                              p->data_sha256, &prepare->data_err);
-    }
-    if (prepare->data_rc == CAM_OK) {
-        prepare->data_rc = source_load(p->source, &prepare->data_err);
-    }
+    prepare->data_rc = source_load(prepare->prepared->source, &prepare->data_err);
     return NULL;
+}
+
+/* Rank 0 compares with the first attempt's data. */
+static enum cam_code keep_data(struct prepare *prepare, struct cam_err *err)
+{
+    struct prepared *p = prepare->prepared;
+    return prepare->options.first_rank
+               ? identity_keep_data(prepare->options.job_dir, &p->job.data, p->data_sha256, err)
+               : CAM_OK;
 }
 
 static enum cam_code build_training(struct prepared *p, struct cam_err *err)
@@ -151,7 +152,10 @@ static enum cam_code build(struct prepare *prepare, struct cam_err *err)
     if (rc == CAM_OK) {
         rc = compiled_create(p->training, p->backend, p->instance, &p->compiled, err);
     }
-    return rc == CAM_OK ? compute_initial(prepare, err) : rc;
+    if (rc == CAM_OK) {
+        rc = compute_initial(prepare, err);
+    }
+    return rc == CAM_OK ? keep_data(prepare, err) : rc;
 }
 
 static void *prepare_main(void *argument)
