@@ -178,7 +178,8 @@ static enum cam_code step_create(struct executable *executable, struct cpu_step 
         return matmul_step_create(step, err);
     }
     if (is_product(op)) {
-        return conv_step_create(executable, step, err);
+        return tap_step_applies(step->plan, step->step) ? tap_step_create(step, err)
+                                                        : conv_step_create(executable, step, err);
     }
     if (op == OP_PAD || op == OP_CONCAT) {
         return move_step_create(step, err);

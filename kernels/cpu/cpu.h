@@ -78,5 +78,9 @@ enum cam_code move_step_create(struct cpu_step *step, struct cam_err *err);
 enum cam_code matmul_step_create(struct cpu_step *step, struct cam_err *err);
 enum cam_code conv_step_create(struct executable *executable, struct cpu_step *step,
                                struct cam_err *err);
+enum cam_code tap_step_create(struct cpu_step *step, struct cam_err *err);
+
+/* Whether the shapes of a convolution are ones that tap.c is faster at. */
+bool tap_step_applies(const struct plan *plan, const struct plan_step *step);
 
 #endif

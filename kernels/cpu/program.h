@@ -12,7 +12,7 @@
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/vector.h"
 
-enum { PROGRAM_TILE = 512, PROGRAM_SLOT = PROGRAM_TILE + VECTOR_WIDTH };
+enum { PROGRAM_TILE = 1024, PROGRAM_SLOT = PROGRAM_TILE + VECTOR_WIDTH };
 
 /* How an instruction's row of a tile comes to be. */
 enum fetch {

@@ -273,6 +273,17 @@ void vector_fill(float *out, float value, int count)
     }
 }
 
+void vector_accumulate(float *out, const float *in, int count)
+{
+    int i = 0;
+    for (; i + VECTOR_WIDTH <= count; i += VECTOR_WIDTH) {
+        _mm256_storeu_ps(out + i, _mm256_add_ps(_mm256_loadu_ps(out + i), _mm256_loadu_ps(in + i)));
+    }
+    for (; i < count; i++) {
+        out[i] += in[i];
+    }
+}
+
 /* Eight counters at once; the same bits as philox4x32_10. */
 struct words8 {
     __m256i word[4];

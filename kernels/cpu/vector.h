@@ -33,6 +33,9 @@ void vector_ramp(float *out, float first, float stride, int count);
 /* out[i] = value (any count). */
 void vector_fill(float *out, float value, int count);
 
+/* out[i] += in[i] (any count). */
+void vector_accumulate(float *out, const float *in, int count);
+
 /* The random operator's element `element[i]` of row `row[i]` (kernels/random.h). */
 void vector_random(enum op_kind op, const struct random_context *random, uint32_t stream,
                    const uint32_t *row, const uint32_t *element, float *out, int count);

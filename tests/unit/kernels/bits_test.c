@@ -17,25 +17,15 @@
 /* A small step of training: convolutions both ways, a dense layer, sums, exp and noise. */
 static void small_network(struct rig *rig)
 {
-    const struct window window = {
-        .stride = {2, 2},
-        .pad_before = {1, 1},
-        .pad_after = {1, 1},
-        .dilation = {1, 1},
-        .groups = 1
-    };
-    const struct shape image = {
-        .rank = 4, .dim = {6, 14, 14, 16}
-    };
-    const struct shape kernel = {
-        .rank = 4, .dim = {4, 4, 16, 24}
-    };
-    const struct shape flat = {
-        .rank = 2, .dim = {6, 7 * 7 * 24}
-    };
-    const struct shape dense = {
-        .rank = 2, .dim = {7 * 7 * 24, 10}
-    };
+    const struct window window = {.stride = {2, 2},
+                                  .pad_before = {1, 1},
+                                  .pad_after = {1, 1},
+                                  .dilation = {1, 1},
+                                  .groups = 1};
+    const struct shape image = {.rank = 4, .dim = {6, 14, 14, 16}};
+    const struct shape kernel = {.rank = 4, .dim = {4, 4, 16, 24}};
+    const struct shape flat = {.rank = 2, .dim = {6, 7 * 7 * 24}};
+    const struct shape dense = {.rank = 2, .dim = {7 * 7 * 24, 10}};
     struct graph *graph = rig->graph;
     int x = rig_input(rig, 0, &image);
     int w = rig_parameter(rig, 0, &kernel);
@@ -142,6 +132,12 @@ static void test_alignment_and_lanes_change_nothing(void **state)
         assert_memory_equal(first, other, (size_t)count * sizeof *first);
         cam_free(other);
     }
+    struct rig_place crowd = first_place;
+    crowd.lanes = 4;
+    crowd.together = true;
+    double *other = run_network(&crowd, &count);
+    assert_memory_equal(first, other, (size_t)count * sizeof *first);
+    cam_free(other);
     cam_free(first);
 }
 
@@ -171,9 +167,7 @@ static double *draw(enum op_kind op, bool by_row, const char *backend, int64_t r
 {
     struct rig rig;
     rig_begin(&rig, 1);
-    const struct shape shape = {
-        .rank = 2, .dim = {rows, columns}
-    };
+    const struct shape shape = {.rank = 2, .dim = {rows, columns}};
     rig.outputs[0] = graph_random(rig.graph, op, &shape, 42, by_row);
     rig.output_count = 1;
     const struct rig_place place = {.backend = backend, .fuse = true, .lanes = 1};

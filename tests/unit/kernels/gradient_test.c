@@ -178,25 +178,15 @@ static void test_gradient_penalty(void **state)
     (void)state;
     struct rig rig;
     rig_begin(&rig, 77);
-    const struct window window = {
-        .stride = {2, 2},
-        .pad_before = {1, 1},
-        .pad_after = {1, 1},
-        .dilation = {1, 1},
-        .groups = 1
-    };
-    const struct shape image = {
-        .rank = 4, .dim = {2, 6, 6, 1}
-    };
-    const struct shape kernel = {
-        .rank = 4, .dim = {4, 4, 1, 3}
-    };
-    const struct shape dense = {
-        .rank = 2, .dim = {27, 1}
-    };
-    const struct shape flat = {
-        .rank = 2, .dim = {2, 27}
-    };
+    const struct window window = {.stride = {2, 2},
+                                  .pad_before = {1, 1},
+                                  .pad_after = {1, 1},
+                                  .dilation = {1, 1},
+                                  .groups = 1};
+    const struct shape image = {.rank = 4, .dim = {2, 6, 6, 1}};
+    const struct shape kernel = {.rank = 4, .dim = {4, 4, 1, 3}};
+    const struct shape dense = {.rank = 2, .dim = {27, 1}};
+    const struct shape flat = {.rank = 2, .dim = {2, 27}};
     int wrt[] = {rig_input(&rig, 0, &image), rig_input(&rig, 1, &kernel),
                  rig_input(&rig, 2, &dense)};
     int h = graph_conv2d(rig.graph, wrt[0], wrt[1], &window);

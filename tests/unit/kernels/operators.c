@@ -31,8 +31,9 @@ static int elementwise(struct rig *rig, enum op_kind op, uint64_t *state)
 static int random_leaf(struct rig *rig, enum op_kind op, uint64_t *state)
 {
     struct shape shape = draw_shape(state, 1, 3, 300);
-    return graph_random(rig->graph, op, &shape, (uint32_t)rig_draw(state, 0, 1 << 30),
-                        rig_draw(state, 0, 1) == 1);
+    uint32_t stream = (uint32_t)rig_draw(state, 0, 1 << 30);
+    bool by_row = rig_draw(state, 0, 1) == 1;
+    return graph_random(rig->graph, op, &shape, stream, by_row);
 }
 
 static int iota(struct rig *rig, enum op_kind op, uint64_t *state)
@@ -125,12 +126,8 @@ static int matmul(struct rig *rig, enum op_kind op, uint64_t *state)
     int64_t n = rig_draw(state, 1, 9);
     bool ta = rig_draw(state, 0, 1) == 1;
     bool tb = rig_draw(state, 0, 1) == 1;
-    struct shape a = {
-        .rank = 2, .dim = {ta ? k : m, ta ? m : k}
-    };
-    struct shape b = {
-        .rank = 2, .dim = {tb ? n : k, tb ? k : n}
-    };
+    struct shape a = {.rank = 2, .dim = {ta ? k : m, ta ? m : k}};
+    struct shape b = {.rank = 2, .dim = {tb ? n : k, tb ? k : n}};
     int left = rig_input(rig, 0, &a);
     return graph_matmul(rig->graph, left, rig_input(rig, 1, &b), ta, tb);
 }
@@ -147,15 +144,9 @@ static int convolution(struct rig *rig, enum op_kind op, uint64_t *state)
     int64_t ins = groups * (rig_draw(state, 0, 2) == 0 ? 8 : rig_draw(state, 1, 4));
     int64_t outs = groups * (rig_draw(state, 0, 2) == 0 ? 16 : rig_draw(state, 1, 4));
     struct window window = {.groups = groups};
-    struct shape x = {
-        .rank = 4, .dim = {rig_draw(state, 1, 3), 0, 0, ins}
-    };
-    struct shape w = {
-        .rank = 4, .dim = {0, 0, ins / groups, outs}
-    };
-    struct shape y = {
-        .rank = 4, .dim = {x.dim[0], 0, 0, outs}
-    };
+    struct shape x = {.rank = 4, .dim = {rig_draw(state, 1, 3), 0, 0, ins}};
+    struct shape w = {.rank = 4, .dim = {0, 0, ins / groups, outs}};
+    struct shape y = {.rank = 4, .dim = {x.dim[0], 0, 0, outs}};
     for (int a = 0; a < 2; a++) {
         window.stride[a] = rig_draw(state, 1, 2);
         window.dilation[a] = rig_draw(state, 0, 3) == 0 ? 2 : 1;

@@ -34,20 +34,18 @@ static void test_a_plan_of_one_step(void **state)
     const struct shape pair = {.rank = 1, .dim = {2}};
     struct plan_value values[] = {
         {.storage = STORAGE_PARAMETER, .offset = 1},
-        {.storage = STORAGE_INPUT    },
-        {.storage = STORAGE_OUTPUT,                 .offset = 2           },
+        {.storage = STORAGE_INPUT},
+        {.storage = STORAGE_OUTPUT, .offset = 2},
     };
     for (int i = 0; i < 3; i++) {
         values[i].shape = pair;
     }
-    const struct plan_step step = {
-        .kind = PLAN_OPERATOR,
-        .op = OP_ADD,
-        .input_count = 2,
-        .input = {0, 1},
-        .output = 2,
-        .path = "sum"
-    };
+    const struct plan_step step = {.kind = PLAN_OPERATOR,
+                                   .op = OP_ADD,
+                                   .input_count = 2,
+                                   .input = {0, 1},
+                                   .output = 2,
+                                   .path = "sum"};
     const struct plan plan = {
         .value_count = 3, .values = values, .step_count = 1, .steps = &step, .output_floats = 4};
     const float parameters[] = {9.0f, 1.0f, 2.0f};

@@ -6,6 +6,7 @@
 #include "base/philox.h"
 #include "kernels/registry.h"
 
+#include <pthread.h>
 #include <string.h>
 
 enum { ALIGN_FLOATS = 16 };
@@ -166,28 +167,86 @@ static struct plan *make_plan(const struct rig *rig, const struct rig_place *pla
     return plan;
 }
 
-/* Opens, compiles, runs the last lane once, closes. */
+/* One lane of a run. */
+struct lane {
+    const struct backend *backend;
+    struct backend_instance *instance;
+    struct executable *executable;
+    const struct bindings *bindings;
+    int number;
+    int rounds;
+    struct cam_err err;
+    enum cam_code rc;
+    pthread_t thread;
+};
+
+static void *run_lane(void *argument)
+{
+    struct lane *lane = argument;
+    const struct random_context random = {
+        .seed = 0x1234567890abcdefu, .execution = 3, .first_row = 5};
+    lane->backend->lane_begin(lane->instance, lane->number);
+    for (int i = 0; i < lane->rounds && lane->rc == CAM_OK; i++) {
+        lane->rc = lane->backend->launch(lane->executable, lane->number, lane->bindings, &random,
+                                         &lane->err);
+    }
+    return NULL;
+}
+
+/* Runs the last lane with these bindings, and the others beside it with arenas of their own. */
+static void run_lanes(const struct rig_place *place, const struct plan *plan,
+                      const struct lane *last)
+{
+    enum { LANES_MAX = 8 };
+    struct lane lanes[LANES_MAX];
+    struct bindings bindings[LANES_MAX];
+    struct block blocks[LANES_MAX][2];
+    int first = place->together ? 0 : place->lanes - 1;
+    assert_true(place->lanes <= LANES_MAX);
+    for (int i = first; i < place->lanes; i++) {
+        lanes[i] = *last;
+        lanes[i].number = i;
+        lanes[i].rounds = place->together ? 20 : 1;
+        if (i + 1 < place->lanes) {
+            bindings[i] = *last->bindings;
+            blocks[i][0] = block_of(place, NULL, plan->activation_floats);
+            blocks[i][1] = block_of(place, NULL, plan->output_floats);
+            bindings[i].activations = blocks[i][0].data;
+            bindings[i].output = blocks[i][1].data;
+            lanes[i].bindings = &bindings[i];
+        }
+    }
+    unsigned long before = cam_alloc_count();
+    ASSERT_OK(last->backend->prepare(last->executable, last->bindings, &lanes[first].err),
+              lanes[first].err);
+    for (int i = first; i < place->lanes; i++) {
+        assert_int_equal(pthread_create(&lanes[i].thread, NULL, run_lane, &lanes[i]), 0);
+    }
+    for (int i = first; i < place->lanes; i++) {
+        assert_int_equal(pthread_join(lanes[i].thread, NULL), 0);
+        ASSERT_OK(lanes[i].rc, lanes[i].err);
+    }
+    assert_int_equal(cam_alloc_count(), before);
+    for (int i = first; i + 1 < place->lanes; i++) {
+        cam_free(blocks[i][0].memory);
+        cam_free(blocks[i][1].memory);
+    }
+}
+
+/* Opens, compiles, runs, closes. */
 static void run_plan(const struct rig_place *place, const struct plan *plan,
                      const struct bindings *bindings)
 {
     struct cam_err err;
-    const struct backend *backend = NULL;
-    struct backend_instance *instance = NULL;
-    struct executable *executable = NULL;
+    struct lane lane = {.bindings = bindings};
     const struct backend_options options = {
         .lanes = place->lanes, .threads_per_shard = 1, .f64 = place->f64};
-    const struct random_context random = {
-        .seed = 0x1234567890abcdefu, .execution = 3, .first_row = 5};
-    ASSERT_OK(registry_find(place->backend, KERNEL_MODULE_DIR, &backend, &err), err);
-    ASSERT_OK(backend->open(&options, &instance, &err), err);
-    ASSERT_OK(backend->compile(instance, plan, &executable, &err), err);
-    backend->lane_begin(instance, place->lanes - 1);
-    unsigned long before = cam_alloc_count();
-    ASSERT_OK(backend->prepare(executable, bindings, &err), err);
-    ASSERT_OK(backend->launch(executable, place->lanes - 1, bindings, &random, &err), err);
-    assert_int_equal(cam_alloc_count(), before);
-    backend->destroy(executable);
-    backend->close(instance);
+    ASSERT_OK(registry_find(place->backend, KERNEL_MODULE_DIR, &lane.backend, &err), err);
+    ASSERT_OK(lane.backend->open(&options, &lane.instance, &err), err);
+    ASSERT_OK(lane.backend->compile(lane.instance, plan, &lane.executable, &err), err);
+    run_lanes(place, plan, &lane);
+    lane.backend->destroy(lane.executable);
+    lane.backend->close(lane.instance);
 }
 
 double *rig_run(const struct rig *rig, const struct rig_place *place)

@@ -28,7 +28,8 @@ struct rig_place {
     bool f64;
     bool fuse;
     int lanes;
-    int misalign; /* floats by which every arena is shifted, in steps that keep 4-byte floats */
+    bool together; /* all lanes run at once, several times; the last one's outputs count */
+    int misalign;  /* floats by which every arena is shifted, in steps that keep 4-byte floats */
 };
 
 /* Leaves: OP_INPUT slots 0, 1, ... in order of creation, unless made as parameters. */
