@@ -111,12 +111,12 @@ class Daemon:
                 if job["state"] not in ENDED:
                     self.client("cancel", "--now", str(job["id"]), check=False)
             until(lambda: all(j["state"] in ENDED for j in self.queue()), 20, "all jobs ended")
-            until(lambda: not processes_with(str(self.jobs)), 5, "no process of a job is left")
+            until(lambda: not processes_with(f"{self.jobs}/"), 5, "no process of a job is left")
         finally:
             if kind is not None:
                 self.print_logs()
             self.stop()
-            for pid in processes_with(str(self.jobs)):
+            for pid in processes_with(f"{self.jobs}/"):
                 os.kill(pid, signal.SIGKILL)
             shutil.rmtree(self.home, ignore_errors=True)
 
