@@ -86,8 +86,12 @@ static void call_worked(void *context)
 
 void call_work(struct api_call *call)
 {
-    call->rc = loop_work(call->api->options.loop, call_worker, call_worked, call, &call->err);
-    if (call->rc != CAM_OK) {
+    /* From here on rc and err are the worker's: it may be done before loop_work returns. */
+    struct cam_err err;
+    enum cam_code rc = loop_work(call->api->options.loop, call_worker, call_worked, call, &err);
+    if (rc != CAM_OK) {
+        call->rc = rc;
+        call->err = err;
         call_fail(call);
     }
 }

@@ -307,9 +307,10 @@ static void next_chunk(void *context)
         sender_end(sender);
         return;
     }
-    sender->rc = loop_work(sender->api->options.loop, read_work, read_done, sender, &sender->err);
-    if (sender->rc != CAM_OK) {
-        stream_send_error(sender->stream, sender->request_id, sender->rc, sender->err.text);
+    struct cam_err err;
+    enum cam_code rc = loop_work(sender->api->options.loop, read_work, read_done, sender, &err);
+    if (rc != CAM_OK) {
+        stream_send_error(sender->stream, sender->request_id, rc, err.text);
         sender_end(sender);
     }
 }
