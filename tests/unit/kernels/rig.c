@@ -239,8 +239,10 @@ static void run_plan(const struct rig_place *place, const struct plan *plan,
 {
     struct cam_err err;
     struct lane lane = {.bindings = bindings};
-    const struct backend_options options = {
-        .lanes = place->lanes, .threads_per_shard = 1, .f64 = place->f64};
+    const struct backend_options options = {.lanes = place->lanes,
+                                            .threads_per_shard =
+                                                place->threads == 0 ? 1 : place->threads,
+                                            .f64 = place->f64};
     ASSERT_OK(registry_find(place->backend, KERNEL_MODULE_DIR, &lane.backend, &err), err);
     ASSERT_OK(lane.backend->open(&options, &lane.instance, &err), err);
     ASSERT_OK(lane.backend->compile(lane.instance, plan, &lane.executable, &err), err);

@@ -28,6 +28,7 @@ struct rig_place {
     bool f64;
     bool fuse;
     int lanes;
+    int threads;   /* of each lane; 0: one */
     bool together; /* all lanes run at once, several times; the last one's outputs count */
     int misalign;  /* floats by which every arena is shifted, in steps that keep 4-byte floats */
 };
