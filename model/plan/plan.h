@@ -28,23 +28,23 @@ enum storage {
 
 struct plan_value {
     enum storage storage;
-    int slot;           /* parameter, buffer, input or scalar index; else -1 */
-    int64_t offset;     /* floats from the start of its arena or block; 0 for inputs */
+    int slot;       /* parameter, buffer, input or scalar index; else -1 */
+    int64_t offset; /* floats from the start of its arena or block; 0 for inputs */
     struct shape shape;
-    int alias;          /* the value at whose place this reshape is; else its own index */
+    int alias; /* the value at whose place this reshape is; else its own index */
 };
 
 enum plan_step_kind { PLAN_OPERATOR, PLAN_PROGRAM };
 
 struct plan_step {
     enum plan_step_kind kind;
-    enum op_kind op;              /* PLAN_OPERATOR */
+    enum op_kind op; /* PLAN_OPERATOR */
     struct op_attr attr;
     int input_count;
-    int input[NODE_INPUTS_MAX];   /* values */
-    int output;                   /* value */
+    int input[NODE_INPUTS_MAX];    /* values */
+    int output;                    /* value */
     const struct program *program; /* PLAN_PROGRAM */
-    const char *path;             /* of its first node, for errors and profiles */
+    const char *path;              /* of its first node, for errors and profiles */
 };
 
 /* One thing that the caller wants, and where in the output block. */
@@ -72,7 +72,7 @@ struct plan {
     int64_t flops;             /* of its products */
     int input_count;           /* highest input slot + 1; likewise below */
     int scalar_count;
-    struct cam_arena *arena;   /* all of the above lives here */
+    struct cam_arena *arena; /* all of the above lives here */
 };
 
 /* Builds a plan; end it with plan_destroy.  The graph is not needed afterwards.  CAM_NO_MEMORY, or

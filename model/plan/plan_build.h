@@ -5,6 +5,7 @@
  *   plan_view.c     a chain of views as one index map over the tensor below it
  *   plan_fuse.c     fused: which program or operator step makes each node, in which order
  *   plan_join.c     fused: adds one node to one program, within the limits
+ *   plan_again.c    fused: computes a cheap node again rather than store and load it
  *   plan_plain.c    not fused: a step a node
  *   plan_values.c   values, program stores and step operands, once all steps are known
  *   plan_collapse.c merges the axes of a program's space
@@ -26,6 +27,7 @@ enum { NONE = -1 };
 /* Of one node. */
 struct plan_note {
     bool reached;
+    bool kept;  /* a product, copy, view or output reads it: it is in memory whatever programs do */
     int uses;   /* by reached nodes and outputs that do not (yet) find it in a register */
     int step;   /* that makes it; NONE: not made (yet), or a leaf */
     int source; /* its register in that step's program; NONE: an operator's or a sum's */
@@ -42,6 +44,14 @@ struct plan_draft {
     int output_source;       /* ... of this register; operators (not fused): of its input */
 };
 
+/* What a join does to nodes of other programs, once it has succeeded. */
+struct plan_effects {
+    int held[PROGRAM_LOADS_MAX]; /* loaded once more */
+    int held_count;
+    int spared[NODE_INPUTS_MAX]; /* one use less, since it was computed again */
+    int spared_count;
+};
+
 struct plan_builder {
     const struct plan_request *request;
     const struct graph *graph;
@@ -56,6 +66,7 @@ struct plan_builder {
     struct plan_value *values;
     int value_count;
     int value_capacity;
+    struct plan_effects effects; /* of the join that is under way */
     bool no_memory;
 };
 
@@ -93,6 +104,8 @@ bool plan_view_is_dense(const struct plan_view *view, const struct shape *base_s
 void plan_fuse(struct plan_builder *b);
 void plan_plain(struct plan_builder *b);
 int plan_draft_add(struct plan_builder *b, int node, const struct shape *space);
+/* The node as a view of something that is made, or of a constant or generator. */
+struct plan_view plan_resolve(struct plan_builder *b, int node);
 
 /* One operand of a node that is being placed. */
 struct plan_operand {
@@ -108,6 +121,16 @@ bool plan_join_shares(const struct plan_builder *b, int step, const struct plan_
                       int count);
 /* The register of an operand in the program of a step, appended where it is not there. */
 int plan_join_register(struct plan_builder *b, int step, const struct plan_operand *operand);
+
+/* Registers of a load, a constant and an instruction; each is appended where it is not there yet.
+ * NONE where a limit is passed. */
+int plan_join_load(struct program *program, const struct plan_view *view);
+int plan_join_constant(struct program *program, double value);
+int plan_join_instruction(struct program *program, enum op_kind op, const int *sources, int count);
+
+/* plan_again.c: the register of an elementwise node of an earlier program, computed again in the
+ * program of a step; NONE, with the program as it was, where loading it is better. */
+int plan_again(struct plan_builder *b, int step, int node);
 
 /* plan_collapse.c */
 void plan_collapse(struct program *program);

@@ -5,8 +5,8 @@
  * something placed needs them, so that what only the backward pass reads is made there, from
  * values in memory, rather than stored by the forward pass.  A node joins the program that holds
  * its operands in registers, else one over the same space that loads what it loads, else it starts
- * a program.  Nothing is computed twice.  Programs stop growing at the next operator step: what
- * comes later would make values that wait in memory.
+ * a program.  What is cheap is computed again where that saves its store (plan_again.c).  Programs
+ * stop growing at the next operator step: what comes later would make values that wait in memory.
  */
 #include "model/plan/plan_build.h"
 
@@ -42,7 +42,6 @@ int plan_draft_add(struct plan_builder *b, int node, const struct shape *space)
 }
 
 static void place(struct plan_builder *b, int node);
-static struct plan_view resolve(struct plan_builder *b, int node);
 
 static bool is_made(const struct plan_builder *b, int node)
 {
@@ -62,14 +61,13 @@ static void start(struct plan_builder *b, int node, const struct shape *space,
 /* Puts a view, a constant or a generator into memory as a dense tensor. */
 static void place_copy(struct plan_builder *b, int node)
 {
-    const struct plan_operand operand = {.view = resolve(b, node)};
+    const struct plan_operand operand = {.view = plan_resolve(b, node)};
     struct plan_operand self = operand;
     self.direct = operand.view.base == node;
     start(b, node, &plan_node(b, node)->shape, &self, 1);
 }
 
-/* The node as a view of something that is made, or of a constant or generator. */
-static struct plan_view resolve(struct plan_builder *b, int node)
+struct plan_view plan_resolve(struct plan_builder *b, int node)
 {
     node = plan_through(b, node);
     const struct node *n = plan_node(b, node);
@@ -77,7 +75,7 @@ static struct plan_view resolve(struct plan_builder *b, int node)
         return plan_view_dense(node, &n->shape);
     }
     struct plan_view view;
-    struct plan_view inner = resolve(b, n->input[0]);
+    struct plan_view inner = plan_resolve(b, n->input[0]);
     if (!plan_view_apply(n, &inner, &view)) {
         int input = plan_through(b, n->input[0]);
         place_copy(b, input);
@@ -162,7 +160,7 @@ static void place(struct plan_builder *b, int node)
         prepare(b, n->input[i], true);
     }
     for (int i = 0; i < n->input_count; i++) {
-        operands[i].view = resolve(b, n->input[i]);
+        operands[i].view = plan_resolve(b, n->input[i]);
         operands[i].direct = operands[i].view.base == plan_through(b, n->input[i]);
     }
     if (!b->no_memory) {
@@ -176,7 +174,7 @@ static void require_dense(struct plan_builder *b, int node)
     node = plan_through(b, node);
     prepare(b, node, false);
     if (!is_made(b, node) && !b->no_memory) {
-        struct plan_view view = resolve(b, node);
+        struct plan_view view = plan_resolve(b, node);
         if (plan_node(b, view.base)->op == OP_CONSTANT ||
             !plan_view_is_dense(&view, &plan_node(b, view.base)->shape)) {
             place_copy(b, node);
@@ -202,7 +200,7 @@ static void place_output(struct plan_builder *b, int index)
     if (b->no_memory) {
         return;
     }
-    struct plan_operand operand = {.view = resolve(b, node)};
+    struct plan_operand operand = {.view = plan_resolve(b, node)};
     struct plan_note *note = &b->notes[operand.view.base];
     if (note->step != NONE && note->output == NONE &&
         plan_view_is_dense(&operand.view, &plan_node(b, operand.view.base)->shape)) {

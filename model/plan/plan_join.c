@@ -19,7 +19,7 @@ static int append(struct program *program, const struct program_instruction *ins
 }
 
 /* While a program grows, a load's `value` is the node that it reads. */
-static int load_register(struct program *program, const struct plan_view *view)
+int plan_join_load(struct program *program, const struct plan_view *view)
 {
     for (int i = 0; i < program->instruction_count; i++) {
         const struct program_instruction *instruction = &program->instructions[i];
@@ -37,7 +37,7 @@ static int load_register(struct program *program, const struct plan_view *view)
                   &(struct program_instruction){.op = OP_INPUT, .load = program->load_count++});
 }
 
-static int constant_register(struct program *program, double value)
+int plan_join_constant(struct program *program, double value)
 {
     for (int i = 0; i < program->instruction_count; i++) {
         const struct program_instruction *instruction = &program->instructions[i];
@@ -47,6 +47,19 @@ static int constant_register(struct program *program, double value)
         }
     }
     return append(program, &(struct program_instruction){.op = OP_CONSTANT, .value = value});
+}
+
+int plan_join_instruction(struct program *program, enum op_kind op, const int *sources, int count)
+{
+    struct program_instruction wanted = {.op = op};
+    memcpy(wanted.source, sources, (size_t)count * sizeof *sources);
+    for (int i = 0; i < program->instruction_count; i++) {
+        const struct program_instruction *there = &program->instructions[i];
+        if (there->op == op && memcmp(there->source, wanted.source, sizeof wanted.source) == 0) {
+            return i;
+        }
+    }
+    return append(program, &wanted);
 }
 
 /* A random or iota node whose shape is the space. */
@@ -76,7 +89,7 @@ int plan_join_register(struct plan_builder *b, int step, const struct plan_opera
     const struct node *node = plan_node(b, operand->view.base);
     struct plan_note *note = &b->notes[operand->view.base];
     if (node->op == OP_CONSTANT) {
-        return constant_register(program, node->attr.value);
+        return plan_join_constant(program, node->attr.value);
     }
     if (operand->direct && note->step == step && note->source != NONE) {
         return note->source;
@@ -90,7 +103,15 @@ int plan_join_register(struct plan_builder *b, int step, const struct plan_opera
         }
         return source;
     }
-    return load_register(program, &operand->view);
+    if (operand->direct && note->source != NONE && !note->kept &&
+        plan_class(b, operand->view.base) == OP_CLASS_ELEMENTWISE) {
+        int again = plan_again(b, step, operand->view.base);
+        if (again != NONE) {
+            b->effects.spared[b->effects.spared_count++] = operand->view.base;
+            return again;
+        }
+    }
+    return plan_join_load(program, &operand->view);
 }
 
 bool plan_join_shares(const struct plan_builder *b, int step, const struct plan_operand *operands,
@@ -119,6 +140,20 @@ static void take_registers(struct plan_builder *b, int step, const struct plan_o
     }
 }
 
+/* Loaded once more: one use more.  Computed again: one less, maybe its last from outside. */
+static void apply_effects(struct plan_builder *b)
+{
+    for (int i = 0; i < b->effects.held_count; i++) {
+        b->notes[b->effects.held[i]].uses++;
+    }
+    for (int i = 0; i < b->effects.spared_count; i++) {
+        struct plan_note *note = &b->notes[b->effects.spared[i]];
+        if (--note->uses == 0) {
+            b->drafts[note->step].stored--;
+        }
+    }
+}
+
 static bool add_sum(struct plan_builder *b, int step, int node, int source)
 {
     struct program *program = b->drafts[step].program;
@@ -138,15 +173,14 @@ static bool add_sum(struct plan_builder *b, int step, int node, int source)
 
 static bool add_node(struct plan_builder *b, int step, int node, const int *sources, int count)
 {
-    struct program_instruction instruction = {.op = plan_node(b, node)->op};
+    struct program *program = b->drafts[step].program;
     struct plan_note *note = &b->notes[node];
     note->step = step;
     if (plan_class(b, node) == OP_CLASS_SUM) {
         return add_sum(b, step, node, sources[0]);
     }
     if (plan_class(b, node) == OP_CLASS_ELEMENTWISE) {
-        memcpy(instruction.source, sources, (size_t)count * sizeof *sources);
-        note->source = append(b->drafts[step].program, &instruction);
+        note->source = plan_join_instruction(program, plan_node(b, node)->op, sources, count);
     } else {
         note->source = sources[0]; /* a copy of a view or a constant, or a generator itself */
     }
@@ -166,6 +200,7 @@ bool plan_join(struct plan_builder *b, int step, int node, const struct plan_ope
     const int instructions = program->instruction_count;
     const int sums = program->sum_count;
     bool fits = true;
+    b->effects = (struct plan_effects){0};
     for (int i = 0; i < count; i++) {
         saved[i] = b->notes[operands[i].view.base];
     }
@@ -184,7 +219,9 @@ bool plan_join(struct plan_builder *b, int step, int node, const struct plan_ope
         }
         fits = draft->stored <= PROGRAM_STORES_MAX;
     }
-    if (!fits) {
+    if (fits) {
+        apply_effects(b);
+    } else {
         for (int i = 0; i < count; i++) {
             b->notes[operands[i].view.base] = saved[i];
         }

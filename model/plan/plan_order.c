@@ -27,12 +27,18 @@ static void count_uses(struct plan_builder *b)
         if (!b->notes[n].reached || plan_through(b, n) != n) {
             continue;
         }
+        enum op_class class = plan_class(b, n);
+        bool keeps = class != OP_CLASS_ELEMENTWISE && class != OP_CLASS_SUM;
         for (int i = 0; i < node->input_count; i++) {
-            b->notes[plan_through(b, node->input[i])].uses++;
+            struct plan_note *note = &b->notes[plan_through(b, node->input[i])];
+            note->uses++;
+            note->kept = note->kept || keeps;
         }
     }
     for (int i = 0; i < b->request->output_count; i++) {
-        b->notes[plan_through(b, b->request->outputs[i].node)].uses++;
+        struct plan_note *note = &b->notes[plan_through(b, b->request->outputs[i].node)];
+        note->uses++;
+        note->kept = true;
     }
 }
 

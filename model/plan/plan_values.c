@@ -140,6 +140,19 @@ static void operator_step(struct plan_builder *b, const struct plan_draft *draft
     b->plan->flops += op->flops != NULL ? op->flops(node, inputs) : 0;
 }
 
+/* Programs all of whose nodes were computed again by their readers are gone. */
+static int drop_empty(struct plan_step *steps, int count)
+{
+    int kept = 0;
+    for (int i = 0; i < count; i++) {
+        const struct program *program = steps[i].program;
+        if (program == NULL || program->store_count + program->sum_count > 0) {
+            steps[kept++] = steps[i];
+        }
+    }
+    return kept;
+}
+
 void plan_values(struct plan_builder *b)
 {
     struct plan_step *steps =
@@ -170,5 +183,5 @@ void plan_values(struct plan_builder *b)
         }
     }
     b->plan->steps = steps;
-    b->plan->step_count = b->draft_count;
+    b->plan->step_count = drop_empty(steps, b->draft_count);
 }

@@ -171,10 +171,8 @@ static enum cam_code verify_operator(const struct plan *plan, struct shadow *sha
 
 enum cam_code plan_verify(const struct plan *plan, struct cam_err *err)
 {
-    struct shadow shadow = {
-        .floats = {[STORAGE_ACTIVATION] = plan->activation_floats,
-                   [STORAGE_OUTPUT] = plan->output_floats}
-    };
+    struct shadow shadow = {.floats = {[STORAGE_ACTIVATION] = plan->activation_floats,
+                                       [STORAGE_OUTPUT] = plan->output_floats}};
     enum cam_code rc = CAM_OK;
     for (int k = STORAGE_ACTIVATION; k <= STORAGE_OUTPUT; k++) {
         shadow.owner[k] = cam_alloc((size_t)shadow.floats[k] + 1, sizeof(int32_t));

@@ -29,10 +29,10 @@ struct program_load {
 struct program_instruction {
     /* elementwise, OP_CONSTANT, OP_IOTA, OP_UNIFORM, OP_NORMAL; OP_INPUT stands for a load */
     enum op_kind op;
-    int load;        /* OP_INPUT: index in loads */
-    int source[3];   /* registers */
-    double value;    /* OP_CONSTANT */
-    int axis;        /* OP_IOTA: an axis of the iteration space */
+    int load;      /* OP_INPUT: index in loads */
+    int source[3]; /* registers */
+    double value;  /* OP_CONSTANT */
+    int axis;      /* OP_IOTA: an axis of the iteration space */
     /* OP_UNIFORM, OP_NORMAL.  The random tensor may be broadcast or permuted within the space:
      * row and element are the same kind of index map as a load's. */
     uint32_t stream;
