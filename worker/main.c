@@ -161,11 +161,12 @@ static int run(int argc, char **argv, const struct worker_options *options)
         .attempt = options->attempt,
         .backend_dir = options->backend_dir,
         .first_rank = rank == 0,
+        .measure = getenv("CAMBRIAN_TEST_MEMORY") != NULL,
     };
     enum cam_code rc = hold_alive(options, &err);
     if (rc == CAM_OK) {
         hold_for_tests();
-        rc = prepare_start(&prepare_options, &prepare, &err);
+        rc = prepare_options.measure ? CAM_OK : prepare_start(&prepare_options, &prepare, &err);
     }
     if (rc != CAM_OK) {
         cam_log(CAM_LOG_ERROR, "main", "rank %d: %s", rank, err.text);
@@ -182,7 +183,12 @@ static int run(int argc, char **argv, const struct worker_options *options)
     /* MPI has its own handlers; ours come after, so that a polite end is ours to make. */
     const struct sigaction terminate = {.sa_handler = on_terminate, .sa_flags = SA_RESTART};
     (void)sigaction(SIGTERM, &terminate, NULL);
-    rc = run_rank(options, prepare, &err);
+    if (prepare == NULL) {
+        rc = prepare_start(&prepare_options, &prepare, &err);
+    }
+    if (rc == CAM_OK) {
+        rc = run_rank(options, prepare, &err);
+    }
     if (rc != CAM_OK) {
         cam_log(CAM_LOG_ERROR, "main", "rank %d: %s", rank, err.text);
         (void)MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE);

@@ -16,6 +16,7 @@ static const char HELP[] =
     "Environment, for tests and experts:\n"
     "  CAMBRIAN_COLLECTIVES=messages       MPI messages also between ranks of one host\n"
     "  CAMBRIAN_TEST_HOLD=before_mpi_init  wait there\n"
+    "  CAMBRIAN_TEST_MEMORY=1              tell the memory held for training, at the end\n"
     "  CAMBRIAN_TEST_NAN=STEP              a gradient of that step becomes NaN\n"
     "  CAMBRIAN_TEST_NO_ALLOC=1            fail if a step asks for heap memory\n";
 

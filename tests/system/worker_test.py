@@ -171,6 +171,46 @@ class SameBits(WorkerTest):
         self.assertEqual({k: v for k, v in self.reference[1].items() if k <= 2}, fewer[1])
 
 
+class Memory(WorkerTest):
+    # Wide enough that what libraries take on the side is small beside it.
+    TEXT = """\
+name: memory
+kind: gan
+data: {format: glyphs, count: 1024, seed: 1}
+model:
+  latent: 100
+  generator:
+    - dense: {units: 6272, activation: relu}
+    - reshape: [7, 7, 128]
+    - conv2d_transpose: {filters: 64, kernel: 4, stride: 2, padding: same, norm: batch, activation: relu}
+    - conv2d_transpose: {filters: 1, kernel: 4, stride: 2, padding: same, activation: tanh}
+  discriminator:
+    - conv2d: {filters: 64, kernel: 4, stride: 2, padding: same, activation: leaky_relu}
+    - conv2d: {filters: 128, kernel: 4, stride: 2, padding: same, norm: batch, activation: leaky_relu}
+    - flatten
+    - dense: {units: 1}
+loss: non_saturating
+optimizer: {adam: {lr: 2e-4, beta1: 0.5}}
+train: {epochs: 1, batch: 1024, shards: 4, seed: 1}
+"""
+
+    @unittest.skipIf(SLOW > 1, "sanitizers keep memory of their own")
+    def test_a_rank_holds_what_check_says(self):
+        for ranks in (1, 2):
+            with self.subTest(ranks=ranks):
+                sets = [f"resources.ranks={ranks}"]
+                job = self.job(sets, self.TEXT)
+                checked = subprocess.run(
+                    [BUILD / "client" / "cambrian", "check", job.folder / "job.yaml", "--json",
+                     "--set", sets[0]], stdout=subprocess.PIPE, check=True)
+                figures = json.loads(checked.stdout)
+                self.finish(job, ranks=ranks, lanes=figures["lanes"],
+                            env={"CAMBRIAN_TEST_MEMORY": "1"})
+                held = int(job.log().split("rank 0: peak memory")[1].split()[2])
+                self.assertLess(abs(held / figures["rank_bytes"] - 1), 0.05,
+                                f"{held} bytes held, {figures['rank_bytes']} planned")
+
+
 class Interrupted(WorkerTest):
     def test_a_killed_rank_at_random_steps(self):
         chance = random.Random(5)

@@ -1,8 +1,9 @@
 #include "worker/report/messages.h"
 
+#include "worker/report/peak.h"
+
 #include "cambrian.pb-c.h"
 #include <assert.h>
-#include <sys/resource.h>
 
 /* protobuf-c's structs hold char * where nothing is ever written. */
 static char *text_of(const char *text)
@@ -119,8 +120,6 @@ enum cam_code messages_send_progress(struct connection *connection, struct progr
     Cam__Metric metric[PROGRESS_METRICS_MAX];
     Cam__Metric *metrics[PROGRESS_METRICS_MAX];
     Cam__Progress report = CAM__PROGRESS__INIT;
-    struct rusage usage = {0};
-    (void)getrusage(RUSAGE_SELF, &usage);
     report.step = atomic_load(&progress->step);
     report.epoch = atomic_load(&progress->epoch);
     report.phase = text_of(atomic_load(&progress->phase));
@@ -128,7 +127,7 @@ enum cam_code messages_send_progress(struct connection *connection, struct progr
     report.stage = text_of(atomic_load(&progress->stage));
     report.stage_limit_ms = atomic_load(&progress->stage_limit_ms);
     report.samples_per_s = atomic_load(&progress->samples_per_s);
-    report.peak_bytes = (int64_t)usage.ru_maxrss * 1024;
+    report.peak_bytes = peak_bytes();
     int count = atomic_load(&progress->metric_count);
     for (int i = 0; i < count; i++) {
         cam__metric__init(&metric[i]);

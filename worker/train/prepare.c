@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "kernels/registry.h"
+#include "worker/report/peak.h"
 #include "worker/train/identity.h"
 
 #include <pthread.h>
@@ -15,6 +16,7 @@ struct prepare {
     struct prepared *prepared;
     pthread_t thread;
     pthread_t data_thread;
+    bool data_started;
     enum cam_code rc;
     struct cam_err err;
     enum cam_code data_rc;
@@ -73,8 +75,15 @@ static enum cam_code keep_data(struct prepare *prepare, struct cam_err *err)
                : CAM_OK;
 }
 
-static enum cam_code build_training(struct prepared *p, struct cam_err *err)
+static enum cam_code open_source(struct prepare *prepare, struct cam_err *err)
 {
+    struct prepared *p = prepare->prepared;
+    return source_open(&p->job.data, &p->source, err);
+}
+
+static enum cam_code build_training(struct prepare *prepare, struct cam_err *err)
+{
+    struct prepared *p = prepare->prepared;
     const struct source_info *info = source_info(p->source);
     const struct data_shape shape = {
         .count = info->count,
@@ -101,8 +110,9 @@ static enum cam_code find_backend(struct prepare *prepare, struct cam_err *err)
     return rc;
 }
 
-static enum cam_code open_backend(struct prepared *p, struct cam_err *err)
+static enum cam_code open_backend(struct prepare *prepare, struct cam_err *err)
 {
+    struct prepared *p = prepare->prepared;
     p->backend_options = (struct backend_options){
         .lanes = p->order.lanes,
         .threads_per_shard = (int)p->job.train.threads_per_shard,
@@ -123,6 +133,12 @@ static enum cam_code open_backend(struct prepared *p, struct cam_err *err)
     return identity_profile(&numbers, &p->profile, err);
 }
 
+static enum cam_code compile(struct prepare *prepare, struct cam_err *err)
+{
+    struct prepared *p = prepare->prepared;
+    return compiled_create(p->training, p->backend, p->instance, &p->compiled, err);
+}
+
 /* The values before step 0, unless they will come from a checkpoint or from rank 0. */
 static enum cam_code compute_initial(struct prepare *prepare, struct cam_err *err)
 {
@@ -139,47 +155,47 @@ static enum cam_code compute_initial(struct prepare *prepare, struct cam_err *er
     return compiled_initial(p->compiled, p->initial_parameters, p->initial_buffers, err);
 }
 
-static enum cam_code build(struct prepare *prepare, struct cam_err *err)
+static enum cam_code start_data(struct prepare *prepare, struct cam_err *err)
 {
-    struct prepared *p = prepare->prepared;
-    enum cam_code rc = build_training(p, err);
-    if (rc == CAM_OK) {
-        rc = find_backend(prepare, err);
+    int failed = pthread_create(&prepare->data_thread, NULL, data_main, prepare);
+    prepare->data_started = failed == 0;
+    return failed == 0 ? CAM_OK
+                       : cam_fail(err, CAM_UNAVAILABLE, "cannot start the data's thread: %s",
+                                  strerror(failed));
+}
+
+/* A measured start is the same in another order: memory before time. */
+static enum cam_code start_data_early(struct prepare *prepare, struct cam_err *err)
+{
+    return prepare->options.measure ? CAM_OK : start_data(prepare, err);
+}
+
+static enum cam_code start_data_measured(struct prepare *prepare, struct cam_err *err)
+{
+    if (!prepare->options.measure) {
+        return CAM_OK;
     }
-    if (rc == CAM_OK) {
-        rc = open_backend(p, err);
-    }
-    if (rc == CAM_OK) {
-        rc = compiled_create(p->training, p->backend, p->instance, &p->compiled, err);
-    }
-    if (rc == CAM_OK) {
-        rc = compute_initial(prepare, err);
-    }
-    return rc == CAM_OK ? keep_data(prepare, err) : rc;
+    prepare->prepared->base_bytes = peak_bytes();
+    return start_data(prepare, err);
 }
 
 static void *prepare_main(void *argument)
 {
+    static enum cam_code (*const stages[])(struct prepare *, struct cam_err *) = {
+        read_job,     open_source,         start_data_early, build_training,  find_backend,
+        open_backend, start_data_measured, compile,          compute_initial, keep_data,
+    };
     struct prepare *prepare = argument;
-    struct prepared *p = prepare->prepared;
-    struct cam_err *err = &prepare->err;
-    enum cam_code rc = read_job(prepare, err);
-    if (rc == CAM_OK) {
-        rc = source_open(&p->job.data, &p->source, err);
+    enum cam_code rc = CAM_OK;
+    for (size_t i = 0; rc == CAM_OK && i < sizeof stages / sizeof stages[0]; i++) {
+        rc = stages[i](prepare, &prepare->err);
     }
-    if (rc == CAM_OK) {
-        int failed = pthread_create(&prepare->data_thread, NULL, data_main, prepare);
-        if (failed != 0) {
-            rc = cam_fail(err, CAM_UNAVAILABLE, "cannot start the data's thread: %s",
-                          strerror(failed));
-        } else {
-            rc = build(prepare, err);
-            (void)pthread_join(prepare->data_thread, NULL);
-        }
+    if (prepare->data_started) {
+        (void)pthread_join(prepare->data_thread, NULL);
     }
     if (rc == CAM_OK && prepare->data_rc != CAM_OK) {
         rc = prepare->data_rc;
-        *err = prepare->data_err;
+        prepare->err = prepare->data_err;
     }
     prepare->rc = rc;
     return NULL;

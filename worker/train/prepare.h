@@ -32,6 +32,7 @@ struct prepared {
     struct compiled *compiled;
     float *initial_parameters; /* rank 0 only; prepared_drop_initial frees them */
     float *initial_buffers;
+    int64_t base_bytes; /* measure: resident memory's high water with MPI and backend open */
     struct cam_text profile; /* JSON */
 };
 
@@ -40,6 +41,7 @@ struct prepare_options {
     int attempt;
     const char *backend_dir;
     bool first_rank; /* this is rank 0, by the launcher's word */
+    bool measure;    /* tests: nothing of the training is taken before base_bytes is known */
 };
 
 struct prepare;

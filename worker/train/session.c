@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "worker/checkpoint/checkpoint.h"
 #include "worker/checkpoint/writer.h"
+#include "worker/report/peak.h"
 #include "worker/report/records.h"
 #include "worker/train/engine.h"
 #include "worker/train/identity.h"
@@ -302,6 +303,17 @@ static enum cam_code run_training(struct session *s, struct cam_err *err)
     return rc == CAM_OK ? collectives_barrier(s->options.collectives, err) : rc;
 }
 
+/* For tests: what training took beyond MPI and the backend, in the log of every rank. */
+static void tell_memory(const struct session *s)
+{
+    if (s->options.prepared->base_bytes > 0) {
+        int64_t peak = peak_bytes();
+        (void)printf("rank %d: peak memory %lld bytes, %lld of them for training\n",
+                     s->options.collectives->rank, (long long)peak,
+                     (long long)(peak - s->options.prepared->base_bytes));
+    }
+}
+
 enum cam_code session_run(struct session *session, struct cam_err *err)
 {
     static enum cam_code (*const stages[])(struct session *, struct cam_err *) = {
@@ -320,6 +332,7 @@ enum cam_code session_run(struct session *session, struct cam_err *err)
     if (rc == CAM_OK) {
         greet(session);
         rc = run_training(session, err);
+        tell_memory(session);
     }
     return rc;
 }

@@ -1,0 +1,13 @@
+/*
+ * How much memory this process has held at most.
+ */
+#ifndef PEAK_H
+#define PEAK_H
+
+#include <stdint.h>
+
+/* Bytes of VmHWM; 0 where /proc does not tell.  Any thread; takes no heap memory.  (getrusage's
+ * figure would begin with that of the process that forked this one.) */
+int64_t peak_bytes(void);
+
+#endif
