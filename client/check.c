@@ -10,8 +10,6 @@
 #include <inttypes.h>
 #include <sched.h>
 
-enum { NORM_SAMPLES_LEAST = 16 };
-
 /* What was found out about one job. */
 struct checked {
     struct job_file job;
@@ -123,11 +121,8 @@ static enum cam_code print_text(const struct checked *c, struct cam_err *err)
     add_bytes(&out, "packed weights", f->packed_bytes);
     add_bytes(&out, "data", f->data_bytes);
     add_bytes(&out, "checkpoint", f->checkpoint_bytes);
-    if (f->images_per_launch < NORM_SAMPLES_LEAST) {
-        cam_text_add(&out,
-                     "note             batch norm sees the %" PRId64
-                     " samples of one shard; below %d it is unsteady\n",
-                     f->images_per_launch, NORM_SAMPLES_LEAST);
+    if (f->note[0] != '\0') {
+        cam_text_add(&out, "note             %s\n", f->note);
     }
     return output_text(&out, err);
 }

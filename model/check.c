@@ -5,6 +5,8 @@
 #include "model/memory.h"
 #include "model/plan/plan.h"
 
+#include <stdio.h>
+
 /* A training's tables as the planner wants them. */
 struct planning {
     const struct training *training;
@@ -123,7 +125,9 @@ static void count_figures(const struct planning *planning, const struct job_file
         out->parameters += shape_count(&t->parameters[i].shape);
     }
     out->steps_per_epoch = data->count / t->batch;
-    out->images_per_launch = t->rows;
+    if (t->warning_count > 0) {
+        (void)snprintf(out->note, sizeof out->note, "%s", t->warnings[0]);
+    }
     out->traffic_bytes = traffic(t, job->resources.ranks_max);
     memory_of_rank(&request, out);
 }

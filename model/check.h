@@ -22,19 +22,19 @@ struct data_shape {
 
 struct job_figures {
     int64_t steps_per_epoch;
-    int64_t parameters;        /* trained numbers over all parts */
-    int64_t flops_per_step;    /* convolutions and matrix products, 2 a multiply-add */
-    int64_t traffic_bytes;     /* each rank sends a step, at ranks_max */
-    int64_t images_per_launch; /* samples of one shard: what batch norm sees */
+    int64_t parameters;     /* trained numbers over all parts */
+    int64_t flops_per_step; /* convolutions and matrix products, 2 a multiply-add */
+    int64_t traffic_bytes;  /* each rank sends a step, at ranks_max */
     /* Bytes of the largest rank at ranks_min ranks (model/memory.h). */
-    int64_t parameter_bytes;   /* parameters and running statistics */
-    int64_t state_bytes;       /* optimizer state of the rank's share */
-    int64_t gradient_bytes;    /* (lanes + depth) output blocks */
-    int64_t activation_bytes;  /* lanes x the largest plan */
-    int64_t packed_bytes;      /* weights in the library's own layouts */
-    int64_t data_bytes;        /* the decoded set and the batches in flight */
-    int64_t checkpoint_bytes;  /* rank 0's snapshot and sample grid */
-    int64_t rank_bytes;        /* sum of all */
+    int64_t parameter_bytes;  /* parameters and running statistics */
+    int64_t state_bytes;      /* optimizer state of the rank's share */
+    int64_t gradient_bytes;   /* (lanes + depth) output blocks */
+    int64_t activation_bytes; /* lanes x the largest plan */
+    int64_t packed_bytes;     /* weights in the library's own layouts */
+    int64_t data_bytes;       /* the decoded set and the batches in flight */
+    int64_t checkpoint_bytes; /* rank 0's snapshot and sample grid */
+    int64_t rank_bytes;       /* sum of all */
+    char note[200];           /* what is allowed but unwise (batch norm over few samples), or "" */
 };
 
 /* Checks layers, shapes, losses, optimizers, batch against data, ranks against shards.

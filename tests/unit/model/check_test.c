@@ -120,7 +120,7 @@ static void test_figures(void **state)
     ASSERT_OK(model_check(&job.file, &MNIST, 2, &f, &err), err);
     assert_int_equal(f.steps_per_epoch, 937);
     assert_int_equal(f.parameters, 11 * 784 + 785);
-    assert_int_equal(f.images_per_launch, 16);
+    assert_string_equal(f.note, "");
     /* D's phase: G, D twice, D's weights twice; G's: G, D, D's input, G's weights. */
     int64_t g = (int64_t)2 * 64 * 10 * 784;
     int64_t d = (int64_t)2 * 64 * 784;
@@ -134,6 +134,18 @@ static void test_figures(void **state)
     assert_int_equal(f.rank_bytes, f.parameter_bytes + f.state_bytes + f.gradient_bytes +
                                        f.activation_bytes + f.packed_bytes + f.data_bytes +
                                        f.checkpoint_bytes);
+    cam_arena_destroy(job.arena);
+}
+
+static void test_few_samples_a_shard_are_noted(void **state)
+{
+    (void)state;
+    const char *set = "train.shards=8";
+    struct parsed_job job = parse_job(PRESET_JOB("dcgan", "2"), &set, 1);
+    struct job_figures f;
+    struct cam_err err = {0};
+    ASSERT_OK(model_check(&job.file, &MNIST, 2, &f, &err), err);
+    assert_non_null(strstr(f.note, "batch norm sees 8 samples a shard; below 16"));
     cam_arena_destroy(job.arena);
 }
 
@@ -200,6 +212,7 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_presets_refuse_other_images),
         cmocka_unit_test(test_figures),
+        cmocka_unit_test(test_few_samples_a_shard_are_noted),
         cmocka_unit_test(test_gradient_buffers),
         cmocka_unit_test(test_names_match_their_rows),
         cmocka_unit_test(test_check_is_quick),
