@@ -387,6 +387,10 @@ enum cam_code daemon_run(const struct settings *settings, void (*ready)(void *co
     }
     listener_close(daemon->listener);
     reports_close(daemon->reports);
+    if (daemon->views != NULL) {
+        views_stop(
+            daemon->views); /* the last connection to close folds the log into the database */
+    }
     /* Whatever was handed to the store is committed; its answers go with the process. */
     store_close(daemon->store);
     /* The process ends here: what the loop still holds (connections, requests in the pool) goes

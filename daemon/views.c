@@ -50,11 +50,30 @@ enum cam_code views_open(const char *database_path, const char *jobs_dir, struct
 void views_close(struct views *views)
 {
     if (views != NULL) {
-        database_close(views->db);
+        views_stop(views);
         (void)pthread_mutex_destroy(&views->mutex);
         cam_free(views->jobs_dir);
         cam_free(views);
     }
+}
+
+void views_stop(struct views *views)
+{
+    (void)pthread_mutex_lock(&views->mutex);
+    database_close(views->db);
+    views->db = NULL;
+    (void)pthread_mutex_unlock(&views->mutex);
+}
+
+/* Takes the connection for this thread; leave it with the mutex. */
+static enum cam_code enter(struct views *views, struct cam_err *err)
+{
+    (void)pthread_mutex_lock(&views->mutex);
+    if (views->db != NULL) {
+        return CAM_OK;
+    }
+    (void)pthread_mutex_unlock(&views->mutex);
+    return cam_fail(err, CAM_UNAVAILABLE, "the daemon ends");
 }
 
 struct database *views_database(struct views *views)
@@ -198,8 +217,11 @@ enum cam_code views_job(struct views *views, int64_t id, int64_t after_epoch,
 {
     struct query q;
     Cam__Job *job = NULL;
-    (void)pthread_mutex_lock(&views->mutex);
-    enum cam_code rc =
+    enum cam_code rc = enter(views, err);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    rc =
         database_query(views->db, &q, err, "SELECT " JOB_COLUMNS "FROM jobs WHERE id = ?", "i", id);
     if (rc == CAM_OK && query_next(&q, &rc, err)) {
         job = read_job(views, &q, arena);
@@ -262,8 +284,11 @@ enum cam_code views_queue(struct views *views, const Cam__QueueRequest *request,
     if (out->jobs == NULL) {
         return cam_fail(err, CAM_NO_MEMORY, "a page of %zu jobs", limit);
     }
-    (void)pthread_mutex_lock(&views->mutex);
-    enum cam_code rc = start_queue(views, request, now_ms, limit, &q, err);
+    enum cam_code rc = enter(views, err);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    rc = start_queue(views, request, now_ms, limit, &q, err);
     while (rc == CAM_OK && query_next(&q, &rc, err)) {
         if (out->n_jobs == limit) {
             out->next_after_id = out->jobs[limit - 1]->id;
@@ -295,8 +320,11 @@ enum cam_code views_events(struct views *views, const Cam__EventsRequest *reques
     if (out->events == NULL) {
         return cam_fail(err, CAM_NO_MEMORY, "a page of %zu events", limit);
     }
-    (void)pthread_mutex_lock(&views->mutex);
-    enum cam_code rc = database_query(
+    enum cam_code rc = enter(views, err);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    rc = database_query(
         views->db, &q, err,
         "SELECT id, job_id, at_ms, attempt, kind, from_state, to_state, text FROM events WHERE "
         "job_id = ? AND id > ? ORDER BY id LIMIT ?",
@@ -335,9 +363,11 @@ enum cam_code views_status(struct views *views, Cam__StatusReply *out, struct ca
     struct query q;
     int64_t pages = 0;
     int64_t version = 0;
-    (void)pthread_mutex_lock(&views->mutex);
-    enum cam_code rc =
-        database_query(views->db, &q, err, "SELECT state, count FROM job_counts", "");
+    enum cam_code rc = enter(views, err);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    rc = database_query(views->db, &q, err, "SELECT state, count FROM job_counts", "");
     while (rc == CAM_OK && query_next(&q, &rc, err)) {
         enum job_state state = job_state_from_name(query_text(&q, 0));
         int64_t *sum = job_state_ended(state)    ? &out->jobs_ended
@@ -366,9 +396,12 @@ enum cam_code views_files(struct views *views, int64_t id, struct cam_arena *are
 {
     struct query q;
     *model_path_out = NULL;
-    (void)pthread_mutex_lock(&views->mutex);
-    enum cam_code rc = database_query(
-        views->db, &q, err, "SELECT model_path, attempt, state FROM jobs WHERE id = ?", "i", id);
+    enum cam_code rc = enter(views, err);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    rc = database_query(views->db, &q, err,
+                        "SELECT model_path, attempt, state FROM jobs WHERE id = ?", "i", id);
     if (rc == CAM_OK && query_next(&q, &rc, err)) {
         *model_path_out = copy_text(arena, query_text(&q, 0));
         *attempt_out = (int)query_int(&q, 1);

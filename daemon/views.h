@@ -24,7 +24,10 @@ struct database;
 
 CAM_CHECKED enum cam_code views_open(const char *database_path, const char *jobs_dir,
                                      struct views **out, struct cam_err *err);
+/* Nobody may be reading any more. */
 void views_close(struct views *views);
+/* Closes the connection alone: reads that come later are CAM_UNAVAILABLE.  Any thread. */
+void views_stop(struct views *views);
 
 /* The connection, for reads before the loop runs. */
 struct database *views_database(struct views *views);
