@@ -137,12 +137,16 @@ class NothingLeft(unittest.TestCase):
         order = json.loads((self.daemon.attempt_dir(job) / "attempt.json").read_text())
         return order["scratch"]
 
-    def check_gone(self, job, pids, scratch):
+    @staticmethod
+    def shared_memory():
+        return set(glob.glob("/dev/shm/*") + glob.glob("/tmp/ompi.*"))
+
+    def check_gone(self, pids, scratch, before):
         time.sleep(2 * SLOW)
         left = [pid for pid in pids if alive(pid)]
         self.assertEqual([], left, "processes left")
         self.assertFalse(os.path.exists(scratch), f"{scratch} is left")
-        self.assertEqual([], glob.glob("/dev/shm/*vader*") + glob.glob("/dev/shm/osc_*"))
+        self.assertEqual(set(), self.shared_memory() - before, "shared memory left")
 
     def pids(self, job):
         return [pid for group in self.daemon.processes(job).values() for pid in group]
@@ -151,6 +155,7 @@ class NothingLeft(unittest.TestCase):
         sets = ["train.epochs=2000", "retry.max=0"]
         if hold:
             sets.append("env.CAMBRIAN_TEST_HOLD=before_mpi_init")
+        before = self.shared_memory()
         job = self.daemon.submit(sets=sets)
         if hold:
             until(lambda: len(self.daemon.processes(job)["worker"]) == 2, 20, "two held ranks")
@@ -158,7 +163,7 @@ class NothingLeft(unittest.TestCase):
             self.daemon.until_step(job, 2)
         pids, scratch = self.pids(job), self.scratch(job)
         act(job)
-        self.check_gone(job, pids, scratch)
+        self.check_gone(pids, scratch, before)
         until(lambda: self.daemon.show(job)["state"] not in ("starting", "running", "stopping"), 5,
               "the job has left its slots")
         follower = self.daemon.submit(sets=["train.epochs=1"])

@@ -105,8 +105,6 @@ class Daemon:
 
     def __exit__(self, kind, value, trace):
         try:
-            if self.process is None or self.process.poll() is not None:
-                self.start()
             for job in self.queue():
                 if job["state"] not in ENDED:
                     self.client("cancel", "--now", str(job["id"]), check=False)
@@ -136,7 +134,10 @@ class Daemon:
             raise AssertionError("the daemon ended: " + self.log())
 
     def stop(self, sig=signal.SIGTERM):
-        if self.process is not None and self.process.poll() is None:
+        if self.process is not None and self.process.poll() is not None:
+            raise AssertionError(f"the daemon ended by itself: {self.process.returncode}\n"
+                                 f"{self.log()}")
+        if self.process is not None:
             self.process.send_signal(sig)
             try:
                 self.process.wait(timeout=20 * SLOW)
@@ -226,7 +227,7 @@ class Daemon:
     def processes(self, job):
         """{"shim": [pids], "mpirun": [...], "worker": [...]} of a job."""
         kinds = {"shim": [], "mpirun": [], "worker": []}
-        for pid, argv in processes_with(str(self.job_dir(job)) + "").items():
+        for pid, argv in processes_with(f"{self.job_dir(job)}").items():
             name = os.path.basename(argv[0])
             kind = {"cambrian-shim": "shim", "cambrian-worker": "worker"}.get(name, "mpirun")
             kinds[kind].append(pid)
