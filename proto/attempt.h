@@ -18,7 +18,8 @@
  *     shim.json               struct attempt_shim: written by the shim once it holds the lock
  *     exit.json               struct attempt_exit: written by the shim after the proof of death
  *     outcome.json            {"outcome": "succeeded"|"stopped", "weights_sha256", "step",
- *                             "model"}, rank 0's last act; "model" is relative to JOB
+ *                             "model", "peak_bytes"}, rank 0's last act; "model" is relative
+ *                             to JOB, "peak_bytes" the most memory that rank 0 held
  *     failure-RANK.json       {"code", "text", "rank", "step", "phase"}: a rank's own account
  *     log, log.1              what mpirun and the ranks print, size-capped
  *     checkpoints/step-000000000042/

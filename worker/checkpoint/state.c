@@ -35,6 +35,21 @@ static json_t *executions_to_json(const struct run_state *state)
     return list;
 }
 
+/* The digest of a record as text with sorted keys, without its own "state_sha256": a state file
+ * names what it holds, so that a changed byte is damage and never another truth. */
+static enum cam_code record_digest(const char *path, json_t *record, char hex_out[],
+                                   struct cam_err *err)
+{
+    (void)json_object_del(record, "state_sha256");
+    char *text = json_dumps(record, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+    if (text == NULL) {
+        return cam_fail(err, CAM_NO_MEMORY, "%s: out of memory", path);
+    }
+    enum cam_code rc = cam_digest_of(text, strlen(text), hex_out, err);
+    free(text); /* jansson's */
+    return rc;
+}
+
 enum cam_code state_write(const char *path, const struct run_state *state,
                           const struct state_identity *identity,
                           const struct state_digests *digests, struct cam_err *err)
@@ -48,13 +63,23 @@ enum cam_code state_write(const char *path, const struct run_state *state,
                   "job_sha256", identity->job_sha256, "data_sha256", identity->data_sha256,
                   "profile", profile == NULL ? json_object() : profile, "model_sha256",
                   digests->model_sha256, "optimizer_sha256", digests->optimizer_sha256);
-    char *text =
-        record == NULL ? NULL : json_dumps(record, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    char digest[CAM_DIGEST_HEX_SIZE];
+    if (record == NULL) {
+        return cam_fail(err, CAM_NO_MEMORY, "%s: out of memory", path);
+    }
+    enum cam_code rc = record_digest(path, record, digest, err);
+    if (rc != CAM_OK) {
+        json_decref(record);
+        return rc;
+    }
+    char *text = json_object_set_new(record, "state_sha256", json_string(digest)) != 0
+                     ? NULL
+                     : json_dumps(record, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     json_decref(record);
     if (text == NULL) {
         return cam_fail(err, CAM_NO_MEMORY, "%s: out of memory", path);
     }
-    enum cam_code rc = cam_file_replace(path, text, strlen(text), 0600, err);
+    rc = cam_file_replace(path, text, strlen(text), 0600, err);
     free(text); /* jansson's */
     return rc;
 }
@@ -145,6 +170,20 @@ static enum cam_code unpack_state(const char *path, json_t *record,
     return rc == CAM_OK ? read_metrics(path, metrics, out, err) : rc;
 }
 
+static enum cam_code check_digest(const char *path, json_t *record, struct cam_err *err)
+{
+    char stored[CAM_DIGEST_HEX_SIZE];
+    char digest[CAM_DIGEST_HEX_SIZE];
+    const char *text = json_string_value(json_object_get(record, "state_sha256"));
+    (void)snprintf(stored, sizeof stored, "%s", text == NULL ? "" : text);
+    enum cam_code rc = record_digest(path, record, digest, err);
+    if (rc == CAM_OK && strcmp(stored, digest) != 0) {
+        rc = cam_fail(err, CAM_CORRUPT, "%s: damaged: its digest is %.12s, it names %.12s", path,
+                      digest, stored);
+    }
+    return rc;
+}
+
 enum cam_code state_read(const char *path, const struct state_identity *identity,
                          struct run_state *state_out, struct state_digests *digests_out,
                          struct cam_err *err)
@@ -161,7 +200,10 @@ enum cam_code state_read(const char *path, const struct state_identity *identity
     if (record == NULL) {
         return cam_fail(err, CAM_CORRUPT, "%s:%d: %s", path, where.line, where.text);
     }
-    rc = unpack_state(path, record, identity, state_out, digests_out, err);
+    rc = check_digest(path, record, err);
+    if (rc == CAM_OK) {
+        rc = unpack_state(path, record, identity, state_out, digests_out, err);
+    }
     json_decref(record);
     return rc;
 }

@@ -41,8 +41,9 @@ enum cam_code records_write_outcome(const char *job_dir, int attempt, const stru
                                     struct cam_err *err)
 {
     return write_record(job_dir, attempt, "outcome.json",
-                        json_pack("{ss ss sI ss}", "outcome", outcome->outcome, "weights_sha256",
+                        json_pack("{ss ss sI ss sI}", "outcome", outcome->outcome, "weights_sha256",
                                   outcome->weights_sha256, "step", (json_int_t)outcome->step,
-                                  "model", outcome->model),
+                                  "model", outcome->model, "peak_bytes",
+                                  (json_int_t)outcome->peak_bytes),
                         err);
 }

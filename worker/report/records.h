@@ -15,7 +15,8 @@ struct outcome {
     const char *outcome;        /* "succeeded" or "stopped" */
     const char *weights_sha256; /* "" where it was stopped */
     int64_t step;
-    const char *model; /* relative to JOB; "" where it was stopped */
+    const char *model;  /* relative to JOB; "" where it was stopped */
+    int64_t peak_bytes; /* the most memory that rank 0 held */
 };
 
 CAM_CHECKED enum cam_code records_write_outcome(const char *job_dir, int attempt,

@@ -263,6 +263,7 @@ static enum cam_code publish_outcome(struct session *s, bool stopped, struct cam
         .weights_sha256 = digest,
         .step = s->state.step,
         .model = model,
+        .peak_bytes = peak_bytes(),
     };
     if (rc == CAM_OK) {
         rc = records_write_outcome(s->options.job_dir, s->options.attempt, &outcome, err);

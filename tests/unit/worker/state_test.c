@@ -1,6 +1,7 @@
 #include "../unit.h"
 
 #include "base/file.h"
+#include "base/mem.h"
 #include "worker/checkpoint/state.h"
 
 #include <stdio.h>
@@ -61,6 +62,18 @@ static void test_all_bits_come_back(void **state)
     struct state_identity other_data = identity_of('a', 'x');
     assert_int_equal(state_read(path, &other_job, &read, &read_digests, &err), CAM_CHANGED);
     assert_int_equal(state_read(path, &other_data, &read, &read_digests, &err), CAM_CHANGED);
+
+    char *text = NULL;
+    size_t size = 0;
+    ASSERT_OK(cam_file_read(path, 65536, &text, &size, &err), err);
+    for (size_t at = 0; at < size; at++) {
+        text[at] = (char)(text[at] ^ 1); /* a digit becomes its neighbour: still JSON */
+        ASSERT_OK(cam_file_replace(path, text, size, 0600, &err), err);
+        enum cam_code rc = state_read(path, &identity, &read, &read_digests, &err);
+        assert_true(rc == CAM_CORRUPT || (rc == CAM_OK && text[at] == '!')); /* blank space */
+        text[at] = (char)(text[at] ^ 1);
+    }
+    cam_free(text);
 
     ASSERT_OK(cam_file_replace(path, "{\"version\": 1, \"step\"", 21, 0600, &err), err);
     assert_int_equal(state_read(path, &identity, &read, &read_digests, &err), CAM_CORRUPT);
