@@ -351,6 +351,11 @@ void database_close(struct database *db)
     for (int i = 0; i < db->kept_count; i++) {
         (void)sqlite3_finalize(db->kept[i].statement);
     }
+    /* SQLite itself would do this at the last connection's close only, and readers may remain: a
+     * stopped daemon leaves one whole file. */
+    if (db->handle != NULL && sqlite3_db_readonly(db->handle, "main") == 0) {
+        (void)sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    }
     (void)sqlite3_close(db->handle);
     cam_free(db->path);
     cam_free(db);
