@@ -211,6 +211,59 @@ train: {epochs: 1, batch: 1024, shards: 4, seed: 1}
                                 f"{held} bytes held, {figures['rank_bytes']} planned")
 
 
+COUNTER = BUILD / "tests" / "system" / "count_malloc.so"
+
+
+@unittest.skipIf(SLOW > 1, "sanitizers replace malloc themselves")
+class LibraryAllocations(WorkerTest):
+    """P7: what libraries ask of the heap a step is bounded, known by name, and does not grow."""
+
+    def counts(self, text, steps, batch):
+        """{library: requests} of a run of so many steps in one epoch."""
+        job = self.job([f"data.count={steps * batch}", "train.epochs=1",
+                        "checkpoint.every=1 epoch"], text)
+        found = job.folder / "counts"
+        self.finish(job, env={"LD_PRELOAD": str(COUNTER), "COUNT_MALLOC_FILE": str(found)})
+        counts = {}
+        lines = [line.split() for line in found.read_text().splitlines()]
+        workers = {pid for pid, library, _, _ in lines if library == "cambrian-worker"}
+        for pid, library, requests, _ in lines:
+            if pid in workers:
+                counts[library] = counts.get(library, 0) + int(requests)
+        return counts
+
+    def per_step(self, text, batch, first, second):
+        few, many = self.counts(text, first, batch), self.counts(text, second, batch)
+        return {library: (many[library] - few.get(library, 0)) / (second - first)
+                for library in many if many[library] - few.get(library, 0) > (second - first) / 20}
+
+    def test_libraries_by_name(self):
+        found = self.per_step(TINY, 32, 8, 72)
+        print("requests a step:", {k: round(v, 1) for k, v in found.items()}, file=sys.stderr)
+        for library in found:
+            self.assertRegex(library, r"^(libdnnl|libgomp|libstdc\+\+)")
+        self.assertLess(sum(found.values()), 1000)
+
+    def test_flat_over_10000_steps(self):
+        text = """\
+name: flat
+kind: gan
+data: {format: glyphs, count: 64, seed: 3}
+model:
+  latent: 4
+  generator: [{dense: {units: 784, activation: tanh}}, {reshape: [28, 28, 1]}]
+  discriminator: [flatten, {dense: {units: 1}}]
+loss: minimax
+optimizer: {sgd: {lr: 1e-4}}
+train: {epochs: 1, batch: 2, shards: 2, seed: 7}
+"""
+        early = self.per_step(text, 2, 1000, 3000)
+        late = self.per_step(text, 2, 3000, 10000)
+        self.assertEqual(set(early), set(late))
+        for library, requests in early.items():
+            self.assertAlmostEqual(requests, late[library], delta=0.05 * requests + 0.05)
+
+
 class Interrupted(WorkerTest):
     def test_a_killed_rank_at_random_steps(self):
         chance = random.Random(5)
