@@ -10,6 +10,8 @@
 #include "kernels/registry.h"
 
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* Products of every way to get at weights (packed, copied in, copied out, by taps) and a program.
  */
@@ -124,12 +126,9 @@ static void test_what_it_needs_is_known(void **state)
     rig_end(&rig);
 }
 
-static void test_a_team_of_threads(void **state)
+/* In a process of its own: the leak checker cannot look into a team that is still winding down. */
+static bool team_agrees(void)
 {
-    (void)state;
-    if (!rig_has_cpu()) {
-        skip();
-    }
     struct rig rig;
     rig_begin(&rig, 3);
     build(&rig);
@@ -139,12 +138,29 @@ static void test_a_team_of_threads(void **state)
     double *found = rig_run(&rig, &team);
     double *again = rig_run(&rig, &team);
     int64_t count = rig_output_count(&rig);
-    assert_true(rig_distance(found, expected, count) < 1e-5);
-    assert_memory_equal(found, again, (size_t)count * sizeof *found);
+    bool agrees = rig_distance(found, expected, count) < 1e-5 &&
+                  memcmp(found, again, (size_t)count * sizeof *found) == 0;
     cam_free(expected);
     cam_free(found);
     cam_free(again);
     rig_end(&rig);
+    return agrees;
+}
+
+static void test_a_team_of_threads(void **state)
+{
+    (void)state;
+    if (!rig_has_cpu()) {
+        skip();
+    }
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        _exit(team_agrees() ? 0 : 1);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
 }
 
 int main(void)
