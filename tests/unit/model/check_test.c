@@ -180,6 +180,50 @@ static void test_names_match_their_rows(void **state)
     }
 }
 
+/* Job files with a few letters changed: accepted or refused in words, never a crash. */
+static void test_damaged_job_files(void **state)
+{
+    (void)state;
+    static const char GOOD[] =
+        MODEL("    - dense: {units: 98, name: stem, norm: batch, activation: relu}\n"
+              "    - reshape: [7, 7, 2]\n    - upsample2d: 2\n"
+              "    - conv2d_transpose: {filters: 3, kernel: 4, stride: 2, padding: 1}\n"
+              "    - leaky_relu: 0.1\n    - conv2d: {filters: 1, kernel: 3, padding: same}\n",
+              "    - conv2d: {filters: 4, kernel: [3, 5], stride: 2, dilation: 1, groups: 1}\n"
+              "    - dropout: 0.3\n    - batch_norm: {momentum: 0.2, initializer: {normal: 1}}\n"
+              "    - flatten: {name: f}\n    - add: {input: [f, f]}\n    - dense: {units: 1}\n");
+    static const char LETTERS[] = "0123456789-.eE[]{}:, abz~";
+    uint64_t random = 5;
+    int accepted = 0;
+    for (int i = 0; i < 1000; i++) {
+        char text[sizeof GOOD];
+        struct parsed_job job = {.arena = cam_arena_create()};
+        struct cam_err err = {0};
+        struct job_figures figures;
+        memcpy(text, GOOD, sizeof GOOD);
+        for (int k = 0; k < 1 + i % 3; k++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            char *letter = &text[40 + (random >> 33) % (sizeof GOOD - 41)];
+            bool digit = *letter >= '0' && *letter <= '9';
+            /* Of every second file digits alone, so that many stay job files. */
+            *letter = i % 2 == 0 ? LETTERS[(random >> 20) % (sizeof LETTERS - 1)]
+                      : digit    ? LETTERS[(random >> 20) % 10]
+                                 : *letter;
+        }
+        struct job_text request = {
+            .file_name = "job.yaml", .base_dir = "/jobs", .text = text, .size = sizeof GOOD - 1};
+        enum cam_code rc = jobfile_parse(&request, job.arena, &job.file, &err);
+        rc = rc == CAM_OK ? model_check(&job.file, &MNIST, 2, &figures, &err) : rc;
+        accepted += rc == CAM_OK ? 1 : 0;
+        if (rc != CAM_OK &&
+            (rc != CAM_INVALID || strncmp(err.text, "job.yaml:", strlen("job.yaml:")) != 0)) {
+            fail_msg("%s: %s\nof\n%s", cam_code_name(rc), err.text, text);
+        }
+        cam_arena_destroy(job.arena);
+    }
+    assert_true(accepted > 100);
+}
+
 /* It runs at every submit: the median of many is compared, and printed. */
 static void test_check_is_quick(void **state)
 {
@@ -215,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_few_samples_a_shard_are_noted),
         cmocka_unit_test(test_gradient_buffers),
         cmocka_unit_test(test_names_match_their_rows),
+        cmocka_unit_test(test_damaged_job_files),
         cmocka_unit_test(test_check_is_quick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
