@@ -48,7 +48,7 @@ static enum cam_code print_json(const struct checked *c, struct cam_err *err)
     const struct {
         const char *name;
         int64_t value;
-    } NUMBERS[] = {
+    } numbers[] = {
         {"samples", c->data.count},
         {"height", c->data.height},
         {"width", c->data.width},
@@ -74,8 +74,8 @@ static enum cam_code print_json(const struct checked *c, struct cam_err *err)
         {"rank_bytes", f->rank_bytes},
     };
     json_t *map = json_pack("{s:s, s:s}", "name", c->job.name, "kind", job_kind_name(c->job.kind));
-    for (size_t i = 0; i < sizeof NUMBERS / sizeof NUMBERS[0]; i++) {
-        (void)json_object_set_new(map, NUMBERS[i].name, json_integer(NUMBERS[i].value));
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        (void)json_object_set_new(map, numbers[i].name, json_integer(numbers[i].value));
     }
     return output_json(map, err);
 }

@@ -11,6 +11,7 @@
 #include "base/philox.h"
 #include "data/format.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum {
@@ -179,6 +180,7 @@ static void draw_stroke(uint8_t *image, const struct hand *hand, const struct st
                         struct dice *dice)
 {
     const double wobble = 0.035;
+    assert(stroke->count >= 2 && stroke->count <= POINTS_MAX);
     struct point at[POINTS_MAX];
     for (int i = 0; i < stroke->count; i++) {
         double x = stroke->points[i].x - 0.5 + roll(dice, -wobble, wobble);

@@ -44,9 +44,18 @@ struct idx {
     uint8_t *labels; /* NULL: none */
 };
 
+/* What a file is for, and how many dimensions it may have. */
+struct file_role {
+    const char *name;
+    int least_dims;
+    int most_dims;
+};
+static const struct file_role IMAGES = {"images", 2, DIMS_MAX};
+static const struct file_role LABELS = {"labels", 1, 1};
+
 /* A file being read: gzread takes plain files as they are. */
 struct reader {
-    const char *role;
+    const struct file_role *role;
     const char *path;
     gzFile gz;
 };
@@ -55,18 +64,19 @@ static enum cam_code reader_open(struct reader *reader, struct cam_err *err)
 {
     int fd = open(reader->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        return cam_fail_errno(err, errno, "data %s %s: cannot open", reader->role, reader->path);
+        return cam_fail_errno(err, errno, "data %s %s: cannot open", reader->role->name,
+                              reader->path);
     }
     struct stat info;
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
         (void)close(fd);
-        return cam_fail(err, CAM_INVALID, "data %s %s: no regular file", reader->role,
+        return cam_fail(err, CAM_INVALID, "data %s %s: no regular file", reader->role->name,
                         reader->path);
     }
     reader->gz = gzdopen(fd, "rb");
     if (reader->gz == NULL) {
         (void)close(fd);
-        return cam_fail(err, CAM_NO_MEMORY, "data %s %s: out of memory", reader->role,
+        return cam_fail(err, CAM_NO_MEMORY, "data %s %s: out of memory", reader->role->name,
                         reader->path);
     }
     (void)gzbuffer(reader->gz, INFLATE_BUFFER_BYTES);
@@ -96,11 +106,11 @@ static enum cam_code reader_take(struct reader *reader, void *bytes, int64_t siz
         /* A gzip stream that just stops is no negative count, only a pending Z_BUF_ERROR. */
         if (got < 0 || code == Z_BUF_ERROR) {
             if (code == Z_ERRNO) {
-                return cam_fail_errno(err, errno, "data %s %s", reader->role, reader->path);
+                return cam_fail_errno(err, errno, "data %s %s", reader->role->name, reader->path);
             }
             return cam_fail(err, CAM_CORRUPT,
                             "data %s %s: damaged gzip data after %" PRId64 " bytes: %s",
-                            reader->role, reader->path, done, text);
+                            reader->role->name, reader->path, done, text);
         }
         if (got == 0) {
             break;
@@ -117,10 +127,10 @@ static int64_t big_endian(const uint8_t *bytes)
            (int64_t)bytes[3];
 }
 
-/* The header at the reader's start; least and most bound the number of dimensions. */
-static enum cam_code read_header(struct reader *reader, int least, int most, struct idx_header *out,
-                                 struct cam_err *err)
+/* The header at the reader's start. */
+static enum cam_code read_header(struct reader *reader, struct idx_header *out, struct cam_err *err)
 {
+    const struct file_role *role = reader->role;
     uint8_t bytes[HEADER_BYTES_MAX];
     int64_t got = 0;
     enum cam_code rc = reader_take(reader, bytes, PREFIX_BYTES, &got, err);
@@ -128,15 +138,17 @@ static enum cam_code read_header(struct reader *reader, int least, int most, str
         return rc;
     }
     if (got < PREFIX_BYTES || bytes[0] != 0 || bytes[1] != 0 || bytes[2] != IDX_U8 ||
-        bytes[3] < least || bytes[3] > most) {
+        bytes[3] < role->least_dims || bytes[3] > role->most_dims) {
         char allowed[8];
-        (void)snprintf(allowed, sizeof allowed, least == most ? "%02x" : "%02x..%02x", least, most);
+        (void)snprintf(allowed, sizeof allowed,
+                       role->least_dims == role->most_dims ? "%02x" : "%02x..%02x",
+                       role->least_dims, role->most_dims);
         return cam_fail(err, CAM_CORRUPT,
                         "data %s %s: begins with %02x %02x %02x %02x, an IDX file of %s begins "
                         "with 00 00 08 %s",
-                        reader->role, reader->path, got > 0 ? bytes[0] : 0u,
+                        reader->role->name, reader->path, got > 0 ? bytes[0] : 0u,
                         got > 1 ? bytes[1] : 0u, got > 2 ? bytes[2] : 0u, got > 3 ? bytes[3] : 0u,
-                        reader->role, allowed);
+                        reader->role->name, allowed);
     }
     *out = (struct idx_header){.dims = bytes[3], .gzipped = gzdirect(reader->gz) == 0};
     out->header_bytes = PREFIX_BYTES + 4 * (int64_t)out->dims;
@@ -151,7 +163,7 @@ static enum cam_code read_header(struct reader *reader, int least, int most, str
             return cam_fail(err, CAM_CORRUPT,
                             "data %s %s: its header is cut short, or names a size of 0 or of more "
                             "than %" PRId64 " bytes",
-                            reader->role, reader->path, FILE_BYTES_MAX);
+                            reader->role->name, reader->path, FILE_BYTES_MAX);
         }
         out->value_bytes *= out->dim[i];
     }
@@ -165,7 +177,7 @@ static enum cam_code read_values(struct reader *reader, const struct idx_header 
     uint8_t *values = cam_alloc((size_t)header->value_bytes, 1);
     if (values == NULL) {
         return cam_fail(err, CAM_NO_MEMORY, "data %s %s: %" PRId64 " bytes: out of memory",
-                        reader->role, reader->path, header->value_bytes);
+                        reader->role->name, reader->path, header->value_bytes);
     }
     int64_t got = 0;
     int64_t more = 0;
@@ -175,7 +187,7 @@ static enum cam_code read_values(struct reader *reader, const struct idx_header 
         rc = cam_fail(err, CAM_CORRUPT,
                       "data %s %s: cut short: %" PRId64
                       " bytes of values, its header names %" PRId64,
-                      reader->role, reader->path, got, header->value_bytes);
+                      reader->role->name, reader->path, got, header->value_bytes);
     }
     /* The read past the end also makes zlib compare the checksum. */
     if (rc == CAM_OK) {
@@ -184,7 +196,7 @@ static enum cam_code read_values(struct reader *reader, const struct idx_header 
     if (rc == CAM_OK && more > 0) {
         rc = cam_fail(err, CAM_CORRUPT,
                       "data %s %s: more bytes than the %" PRId64 " that its header names",
-                      reader->role, reader->path, header->value_bytes);
+                      reader->role->name, reader->path, header->value_bytes);
     }
     if (rc != CAM_OK) {
         cam_free(values);
@@ -195,13 +207,13 @@ static enum cam_code read_values(struct reader *reader, const struct idx_header 
 }
 
 /* Opens a file, reads its header, and with values_out all of it. */
-static enum cam_code read_file(const char *role, const char *path, int least, int most,
+static enum cam_code read_file(const struct file_role *role, const char *path,
                                struct idx_header *header, uint8_t **values_out, struct cam_err *err)
 {
     struct reader reader = {.role = role, .path = path};
     enum cam_code rc = reader_open(&reader, err);
     if (rc == CAM_OK) {
-        rc = read_header(&reader, least, most, header, err);
+        rc = read_header(&reader, header, err);
     }
     if (rc == CAM_OK && values_out != NULL) {
         rc = read_values(&reader, header, values_out, err);
@@ -246,7 +258,7 @@ static enum cam_code check_images(struct idx *idx, struct cam_err *err)
     bool fits = false;
     enum cam_code rc = check_length("images", idx->images_path, &idx->images, &fits, err);
     if (rc == CAM_OK && !fits) {
-        rc = read_file("images", idx->images_path, 2, DIMS_MAX, &idx->images, &idx->pixels, err);
+        rc = read_file(&IMAGES, idx->images_path, &idx->images, &idx->pixels, err);
     }
     return rc;
 }
@@ -255,7 +267,7 @@ static enum cam_code open_labels(struct idx *idx, const char *path, struct sourc
                                  struct cam_err *err)
 {
     struct idx_header header;
-    enum cam_code rc = read_file("labels", path, 1, 1, &header, &idx->labels, err);
+    enum cam_code rc = read_file(&LABELS, path, &header, &idx->labels, err);
     if (rc != CAM_OK) {
         return rc;
     }
@@ -291,7 +303,7 @@ static enum cam_code idx_open(const struct data_spec *spec, void **state_out,
         idx_close(idx);
         return cam_fail(err, CAM_NO_MEMORY, "data images %s: out of memory", spec->images);
     }
-    enum cam_code rc = read_file("images", spec->images, 2, DIMS_MAX, &idx->images, NULL, err);
+    enum cam_code rc = read_file(&IMAGES, spec->images, &idx->images, NULL, err);
     if (rc == CAM_OK) {
         const struct idx_header *h = &idx->images;
         idx->sample_bytes = h->value_bytes / h->dim[0];
@@ -327,7 +339,7 @@ static enum cam_code idx_load(void *state, struct cam_err *err)
         return CAM_OK;
     }
     uint8_t *pixels = NULL;
-    enum cam_code rc = read_file("images", idx->images_path, 2, DIMS_MAX, &header, &pixels, err);
+    enum cam_code rc = read_file(&IMAGES, idx->images_path, &header, &pixels, err);
     if (rc != CAM_OK) {
         return rc;
     }

@@ -38,7 +38,7 @@ static struct doc_node **add_key(struct doc_node *map, const char *name, struct 
     size_t count = map->count;
     struct doc_node *empty = cam_arena_alloc(arena, 1, sizeof *empty);
     const char *key = cam_arena_strdup(arena, name);
-    struct doc_node **items = cam_arena_alloc(arena, count + 1, sizeof *items);
+    struct doc_node **items = cam_arena_alloc(arena, count + 1, sizeof(struct doc_node *));
     const char **keys = cam_arena_alloc(arena, count + 1, sizeof *keys);
     int *key_lines = cam_arena_alloc(arena, count + 1, sizeof *key_lines);
     if (empty == NULL || key == NULL || items == NULL || keys == NULL || key_lines == NULL) {
@@ -46,7 +46,7 @@ static struct doc_node **add_key(struct doc_node *map, const char *name, struct 
     }
     *empty = (struct doc_node){.kind = DOC_SCALAR, .text = ""};
     if (count > 0) {
-        memcpy(items, map->items, count * sizeof *items);
+        memcpy(items, map->items, count * sizeof(struct doc_node *));
         memcpy(keys, map->keys, count * sizeof *keys);
         memcpy(key_lines, map->key_lines, count * sizeof *key_lines);
     }

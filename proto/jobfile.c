@@ -46,7 +46,7 @@ static enum cam_code expand_data(const struct reading *r, struct doc_node *root,
             continue;
         }
         struct doc_node *map = cam_arena_alloc(r->arena, 1, sizeof *map);
-        struct doc_node **items = cam_arena_alloc(r->arena, 1, sizeof *items);
+        struct doc_node **items = cam_arena_alloc(r->arena, 1, sizeof(struct doc_node *));
         const char **keys = cam_arena_alloc(r->arena, 1, sizeof *keys);
         int *key_lines = cam_arena_alloc(r->arena, 1, sizeof *key_lines);
         if (map == NULL || items == NULL || keys == NULL || key_lines == NULL) {

@@ -18,7 +18,7 @@ static struct doc_node *map_without(struct cam_arena *arena, const struct doc_no
         return NULL;
     }
     *copy = (struct doc_node){.kind = DOC_MAP, .line = map->line};
-    copy->items = cam_arena_alloc(arena, map->count + 1, sizeof *copy->items);
+    copy->items = cam_arena_alloc(arena, map->count + 1, sizeof(struct doc_node *));
     copy->keys = cam_arena_alloc(arena, map->count + 1, sizeof *copy->keys);
     copy->key_lines = cam_arena_alloc(arena, map->count + 1, sizeof *copy->key_lines);
     if (copy->items == NULL || copy->keys == NULL || copy->key_lines == NULL) {

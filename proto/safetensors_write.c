@@ -49,7 +49,7 @@ static json_t *entry_of(const struct safetensors_tensor *tensor, size_t begin)
         (void)json_array_append_new(shape, json_integer(tensor->dim[i]));
     }
     return json_pack("{s:s, s:o, s:[I, I]}", "dtype", tensor->dtype, "shape", shape, "data_offsets",
-                     (json_int_t)begin, (json_int_t)(begin + tensor->size_bytes));
+                     (json_int_t)begin, (json_int_t)begin + (json_int_t)tensor->size_bytes);
 }
 
 /* The header's JSON, padded so that the data begin on a multiple of eight; ends with free. */
