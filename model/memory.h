@@ -1,7 +1,7 @@
 /*
- * How many bytes a rank holds, from tables and plans alone: `check` shows them, admission compares
- * them with the hosts, and the worker holds what stands here (a test of the worker compares).
- * Pure arithmetic; any thread.
+ * How many bytes a rank holds, from tables and plans alone: `check` shows them and admission
+ * compares them with the hosts.  What the worker allocates stands here line by line, so a change of
+ * either is a change of both.  Pure arithmetic; any thread.
  */
 #ifndef MEMORY_H
 #define MEMORY_H

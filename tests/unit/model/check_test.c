@@ -1,6 +1,7 @@
 /* What check says of good jobs, and how it refuses bad ones: each with file, line and words. */
 #include "../unit.h"
 
+#include "base/mem.h"
 #include "job_text.h"
 #include "model/layers/layer.h"
 #include "model/losses/loss.h"
@@ -224,6 +225,22 @@ static void test_damaged_job_files(void **state)
     assert_true(accepted > 100);
 }
 
+static void test_memory_short_is_an_error(void **state)
+{
+    (void)state;
+    struct parsed_job job = parse_job(PRESET_JOB("dcgan", "2"), NULL, 0);
+    enum cam_code rc = CAM_NO_MEMORY;
+    for (long n = 0; rc != CAM_OK; n += 3) {
+        struct job_figures figures;
+        struct cam_err err;
+        cam_fault_after(n);
+        rc = model_check(&job.file, &MNIST, 2, &figures, &err);
+        cam_fault_after(-1);
+        assert_true(rc == CAM_OK || rc == CAM_NO_MEMORY);
+    }
+    cam_arena_destroy(job.arena);
+}
+
 /* It runs at every submit: the median of many is compared, and printed. */
 static void test_check_is_quick(void **state)
 {
@@ -260,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_gradient_buffers),
         cmocka_unit_test(test_names_match_their_rows),
         cmocka_unit_test(test_damaged_job_files),
+        cmocka_unit_test(test_memory_short_is_an_error),
         cmocka_unit_test(test_check_is_quick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
