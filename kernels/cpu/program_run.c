@@ -120,16 +120,46 @@ static void fill_ids(const struct run *run, const int64_t *stride, uint32_t base
     }
 }
 
+/* Whether the tile's elements, or those of each of its rows, are neighbours of one random row that
+ * begin at a multiple of 4; their number. */
+static int neighbours(const struct cpu_program *p, const struct cell *cell, const struct tile *tile)
+{
+    int64_t across = row_stride(p, cell->stride);
+    if (inner_stride(p, cell->stride) != 1 || inner_stride(p, cell->second) != 0 ||
+        dot(tile->index, cell->stride, p->rank) % 4 != 0) {
+        return 0;
+    }
+    if (tile->rows == 1 || (across == tile->inner && row_stride(p, cell->second) == 0)) {
+        return tile->count;
+    }
+    return across % 4 == 0 ? tile->inner : 0;
+}
+
 static void fetch_random(const struct run *run, int index, const struct tile *tile, float *out)
 {
-    const struct program_instruction *instruction = &run->p->program->instructions[index];
+    const struct cpu_program *p = run->p;
+    const struct program_instruction *instruction = &p->program->instructions[index];
     const struct random_context *random = run->call->random;
-    const struct cell *cell = &run->p->cells[index];
+    const struct cell *cell = &p->cells[index];
     uint32_t base = instruction->by_row ? random->first_row : 0;
-    fill_ids(run, cell->stride, 0, tile, run->element_ids);
-    fill_ids(run, cell->second, base, tile, run->row_ids);
-    vector_random(instruction->op, random, instruction->stream, run->row_ids, run->element_ids, out,
-                  tile->padded);
+    int count = neighbours(p, cell, tile);
+    if (count == 0) {
+        fill_ids(run, cell->stride, 0, tile, run->element_ids);
+        fill_ids(run, cell->second, base, tile, run->row_ids);
+        vector_random(instruction->op, random, instruction->stream, run->row_ids, run->element_ids,
+                      out, tile->padded);
+        return;
+    }
+    struct random_run part = {
+        .row = base + (uint32_t)dot(tile->index, cell->second, p->rank),
+        .element = (uint32_t)dot(tile->index, cell->stride, p->rank),
+        .count = count,
+    };
+    for (int done = 0; done < tile->count; done += count) {
+        vector_random_run(instruction->op, random, instruction->stream, &part, out + done);
+        part.row += (uint32_t)row_stride(p, cell->second);
+        part.element += (uint32_t)row_stride(p, cell->stride);
+    }
 }
 
 /* A load's row of this tile. */

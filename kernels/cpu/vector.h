@@ -40,6 +40,16 @@ void vector_accumulate(float *out, const float *in, int count);
 void vector_random(enum op_kind op, const struct random_context *random, uint32_t stream,
                    const uint32_t *row, const uint32_t *element, float *out, int count);
 
+/* The same for neighbouring elements of one row, at a quarter of the cost; the first is a multiple
+ * of 4, the count is any. */
+struct random_run {
+    uint32_t row;
+    uint32_t element;
+    int count;
+};
+void vector_random_run(enum op_kind op, const struct random_context *random, uint32_t stream,
+                       const struct random_run *run, float *out);
+
 /* "3.5.1": the mathematics library that this was built with. */
 const char *vector_library_version(void);
 
