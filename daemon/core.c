@@ -403,7 +403,7 @@ void core_destroy(struct core *core)
     cam_free(core);
 }
 
-enum cam_code core_load(struct core *core, struct database *reader, struct cam_err *err)
+static enum cam_code load_jobs(struct core *core, struct database *reader, struct cam_err *err)
 {
     struct query q;
     enum cam_code rc = database_query(
@@ -438,13 +438,17 @@ enum cam_code core_load(struct core *core, struct database *reader, struct cam_e
         rc = rc == CAM_OK ? scheduler_apply(core->scheduler, &event, err) : rc;
     }
     query_end(&q);
-    if (rc == CAM_OK) {
-        rc = database_query(reader, &q, err,
-                            "SELECT job_id, attempts.attempt, ranks, scratch, "
-                            "attempts.started_at_ms, state, cancel_now FROM attempts JOIN jobs "
-                            "ON jobs.id = job_id WHERE attempts.ended_at_ms = 0",
-                            "");
-    }
+    return rc;
+}
+
+static const char *const OPEN_ATTEMPTS =
+    "SELECT job_id, attempts.attempt, ranks, scratch, attempts.started_at_ms, state, cancel_now "
+    "FROM attempts JOIN jobs ON jobs.id = job_id WHERE attempts.ended_at_ms = 0";
+
+static enum cam_code load_attempts(struct core *core, struct database *reader, struct cam_err *err)
+{
+    struct query q;
+    enum cam_code rc = database_query(reader, &q, err, OPEN_ATTEMPTS, "");
     while (rc == CAM_OK && query_next(&q, &rc, err)) {
         struct live *live = NULL;
         int64_t id = query_int(&q, 0);
@@ -462,7 +466,28 @@ enum cam_code core_load(struct core *core, struct database *reader, struct cam_e
             core_set_timer(core, id, SCHED_TIMER_GRACE,
                            core_now(core) + core->options.stop_grace_ms);
         }
-        core->ports.launcher.adopt(core->ports.launcher.self, id, live->attempt, query_text(&q, 3));
+    }
+    query_end(&q);
+    return rc;
+}
+
+enum cam_code core_load(struct core *core, struct database *reader, struct cam_err *err)
+{
+    struct query q;
+    enum cam_code rc = load_jobs(core, reader, err);
+    if (rc == CAM_OK) {
+        rc = load_attempts(core, reader, err);
+    }
+    if (rc == CAM_OK) {
+        rc = database_query(reader, &q, err, OPEN_ATTEMPTS, "");
+    }
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    /* Only now: an answer may free slots, and all that are taken must be known by then. */
+    while (query_next(&q, &rc, err)) {
+        core->ports.launcher.adopt(core->ports.launcher.self, query_int(&q, 0),
+                                   (int)query_int(&q, 1), query_text(&q, 3));
     }
     query_end(&q);
     return rc;
