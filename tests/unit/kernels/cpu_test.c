@@ -109,11 +109,40 @@ static void test_random_graphs(void **state)
     }
 }
 
+/* Sums of every form over many terms: all accumulate in double, so that f32's own rounding of the
+ * result is most of the error. */
+static void test_long_sums(void **state)
+{
+    (void)state;
+    static const struct {
+        struct shape shape;
+        uint32_t axes;
+    } SUMS[] = {
+        {{{300001}, 1}, 1},      {{{5000, 64}, 2}, 1},    {{{5000, 13}, 2}, 1},
+        {{{90000, 3}, 2}, 1},    {{{3, 100003}, 2}, 2},   {{{700, 700}, 2}, 1},
+        {{{40, 3001}, 2}, 1},    {{{64, 49, 128}, 3}, 3}, {{{64, 49, 128}, 3}, 5},
+        {{{20, 900, 30}, 3}, 2}, {{{20, 900, 30}, 3}, 7}, {{{2000, 7, 11}, 3}, 5},
+    };
+    if (!rig_has_cpu()) {
+        skip();
+    }
+    for (size_t i = 0; i < sizeof SUMS / sizeof SUMS[0]; i++) {
+        struct rig rig;
+        rig_begin(&rig, i);
+        rig.low = 0.0;
+        rig.outputs[rig.output_count++] =
+            graph_sum(rig.graph, rig_input(&rig, 0, &SUMS[i].shape), SUMS[i].axes);
+        compare(&rig, "long sum", (int)i, 2e-7);
+        rig_end(&rig);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_operator),
         cmocka_unit_test(test_random_graphs),
+        cmocka_unit_test(test_long_sums),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
