@@ -73,6 +73,38 @@ class Documents(unittest.TestCase):
             self.assertEqual(1, done.stderr.count("\n"), done.stderr)
             self.assertIn(words, done.stderr)
 
+    def allowed(self, setting):
+        """The names that a refusal of this setting lists."""
+        path = str(ROOT / "examples/glyphs-gan.yaml")
+        done = subprocess.run([CAMBRIAN, "check", path, "--set", setting], capture_output=True,
+                              text=True)
+        self.assertIn("allowed: ", done.stderr)
+        return done.stderr.split("allowed: ")[1].strip().split(", ")
+
+    def test_names_of_the_model(self):
+        """JOBFILE.md has every layer with its attributes, and no other; losses and so on too."""
+        text = (ROOT / "docs/JOBFILE.md").read_text()
+
+        def section(title):
+            return re.search(r"(?ms)^## %s$(.*?)(^## |\Z)" % title, text).group(1)
+
+        rows = {}
+        for names, keys in re.findall(r"(?m)^\| (`[^|]*`) \|([^|]*)\|", section("Layers")):
+            for name in re.findall(r"`(\w+)`", names):
+                rows[name] = keys
+        self.assertEqual(set(self.allowed("model.generator.0={nonsense: {}}")), set(rows))
+        shared = {"use_bias", "activation", "norm"}
+        for name, keys in rows.items():
+            words = set(re.findall(r"`(\w+)`", keys))
+            if keys.rstrip().endswith("W"):
+                words |= shared | {"initializer"}
+            found = self.allowed("model.generator.0={%s: {nonsense: 1}}" % name)
+            self.assertEqual(set(found) - {"none"}, words, name)
+        for title, setting in (("Losses", "loss=nonsense"), ("Optimizers", "optimizer=nonsense"),
+                               ("Presets", "model.generator={preset: nonsense}")):
+            names = re.findall(r"(?m)^\| `(\w+)` \|", section(title))
+            self.assertEqual(set(self.allowed(setting)), set(names), title)
+
     def test_examples_fit_the_schema(self):
         self.assertGreaterEqual(len(EXAMPLES), 3)
         schema = json.loads(cambrian("schema"))
