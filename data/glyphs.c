@@ -181,7 +181,7 @@ static void draw_stroke(uint8_t *image, const struct hand *hand, const struct st
 {
     const double wobble = 0.035;
     assert(stroke->count >= 2 && stroke->count <= POINTS_MAX);
-    struct point at[POINTS_MAX];
+    struct point at[POINTS_MAX] = {{0, 0}};
     for (int i = 0; i < stroke->count; i++) {
         double x = stroke->points[i].x - 0.5 + roll(dice, -wobble, wobble);
         double y = stroke->points[i].y - 0.5 + roll(dice, -wobble, wobble);
