@@ -72,8 +72,8 @@ static void test_all_bits_come_back(void **state)
         enum cam_code rc = state_read(path, &identity, &read, &read_digests, &err);
         /* The 17th digit of a number may change without changing the number. */
         assert_true(rc == CAM_CORRUPT ||
-                    (rc == CAM_OK && memcmp(read.metric_sum, written.metric_sum,
-                                            sizeof read.metric_sum) == 0));
+                    (rc == CAM_OK &&
+                     memcmp(read.metric_sum, written.metric_sum, sizeof read.metric_sum) == 0));
         text[at] = (char)(text[at] ^ 1);
     }
     cam_free(text);
