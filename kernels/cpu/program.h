@@ -16,6 +16,7 @@ enum { PROGRAM_TILE = 1024, PROGRAM_SLOT = PROGRAM_TILE + VECTOR_WIDTH };
 
 /* How an instruction's row of a tile comes to be. */
 enum fetch {
+    FETCH_NOTHING,   /* its only reader computes it on the way */
     FETCH_COMPUTE,   /* by its vector function */
     FETCH_UNIFORM,   /* one number for the whole launch: a vector with step 0 */
     FETCH_INVARIANT, /* a row that every tile shares: filled once a launch */
@@ -32,7 +33,7 @@ struct cell {
     enum fetch fetch;
     vector_function *run;
     int source_count;
-    int source[3];
+    int source[VECTOR_SOURCES_MAX];
     int slot;                       /* its row of scratch */
     int load;                       /* index in the program's loads, or -1 */
     int64_t stride[SHAPE_RANK_MAX]; /* of a load, a ramp, a random element; merged axes */

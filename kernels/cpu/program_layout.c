@@ -167,7 +167,68 @@ static void choose_fetch(const struct program *program, struct cpu_program *p)
         } else {
             cell->run = vector_function_of(instruction->op);
             cell->source_count = op_get(instruction->op)->input_count;
-            memcpy(cell->source, instruction->source, sizeof cell->source);
+            memcpy(cell->source, instruction->source, sizeof instruction->source);
+        }
+    }
+}
+
+static void count_uses(const struct program *program, const struct cpu_program *p, int *uses_out)
+{
+    for (int i = 0; i < program->instruction_count; i++) {
+        uses_out[i] = 0;
+        for (int k = 0; k < p->cells[i].source_count; k++) {
+            uses_out[p->cells[i].source[k]]++;
+        }
+    }
+    for (int k = 0; k < program->store_count; k++) {
+        uses_out[program->stores[k].source]++;
+    }
+    for (int k = 0; k < program->sum_count; k++) {
+        uses_out[program->sums[k].source]++;
+    }
+}
+
+/* Whether source k of cell i is the operator `op` and read by nobody else. */
+static bool takes(const struct program *program, const struct cpu_program *p, const int *uses,
+                  int i, int k, enum op_kind op)
+{
+    int from = p->cells[i].source[k];
+    return program->instructions[from].op == op && uses[from] == 1 &&
+           p->cells[from].source_count == 2;
+}
+
+/* Cell i computes what its source k would, too: that one's two sources, then its own others. */
+static void take(struct cpu_program *p, int i, int k, vector_function *run)
+{
+    struct cell *cell = &p->cells[i];
+    struct cell *from = &p->cells[cell->source[k]];
+    int sources[VECTOR_SOURCES_MAX] = {from->source[0], from->source[1]};
+    int count = 2;
+    for (int other = 0; other < cell->source_count; other++) {
+        if (other != k) {
+            sources[count++] = cell->source[other];
+        }
+    }
+    memcpy(cell->source, sources, sizeof sources);
+    cell->source_count = count;
+    cell->run = run;
+    *from = (struct cell){.fetch = FETCH_NOTHING, .load = -1, .slot = -1};
+}
+
+/* Pairs of operators that one pass can do: half of a short program's time is reading and writing
+ * its rows. */
+static void join_pairs(const struct program *program, struct cpu_program *p)
+{
+    int uses[PROGRAM_INSTRUCTIONS_MAX];
+    count_uses(program, p, uses);
+    for (int i = 0; i < program->instruction_count; i++) {
+        enum op_kind op = program->instructions[i].op;
+        if (op == OP_SELECT && takes(program, p, uses, i, 0, OP_GREATER)) {
+            take(p, i, 0, vector_select_greater);
+        } else if (op == OP_ADD && takes(program, p, uses, i, 0, OP_MUL)) {
+            take(p, i, 0, vector_multiply_add);
+        } else if (op == OP_ADD && takes(program, p, uses, i, 1, OP_MUL)) {
+            take(p, i, 1, vector_multiply_add);
         }
     }
 }
@@ -209,7 +270,7 @@ static void choose_slots(const struct program *program, struct cpu_program *p)
         }
     }
     for (int i = 0; i < program->instruction_count; i++) {
-        if (p->cells[i].slot >= 0) {
+        if (p->cells[i].slot >= 0 || p->cells[i].fetch == FETCH_NOTHING) {
             continue;
         }
         int slot = 0;
@@ -220,7 +281,7 @@ static void choose_slots(const struct program *program, struct cpu_program *p)
         p->slot_count = slot == p->slot_count ? slot + 1 : p->slot_count;
         taken[slot] = true;
         for (int k = 0; k <= i; k++) {
-            if (last[k] == i) {
+            if (last[k] == i && p->cells[k].slot >= 0) {
                 taken[p->cells[k].slot] = false;
             }
         }
@@ -235,5 +296,6 @@ void program_layout(const struct program *program, struct cpu_program *out)
     merge_axes(program, out);
     choose_tiles(out);
     choose_fetch(program, out);
+    join_pairs(program, out);
     choose_slots(program, out);
 }

@@ -187,6 +187,7 @@ static struct row fetch_load(const struct run *run, int index, const struct tile
     case FETCH_REPEAT:
         repeat_rows(from, tile, across, out);
         break;
+    case FETCH_NOTHING:
     case FETCH_COMPUTE:
     case FETCH_UNIFORM:
     case FETCH_INVARIANT:
@@ -263,7 +264,8 @@ static void run_tile(struct run *run, const struct tile *tile)
         } else if (cell->fetch == FETCH_RANDOM) {
             fetch_random(run, i, tile, slot_of(run, i));
             run->rows[i] = (struct row){slot_of(run, i), VECTOR_WIDTH};
-        } else if (cell->fetch != FETCH_UNIFORM && cell->fetch != FETCH_INVARIANT) {
+        } else if (cell->load >= 0 && cell->fetch != FETCH_UNIFORM &&
+                   cell->fetch != FETCH_INVARIANT) {
             run->rows[i] = fetch_load(run, i, tile);
         }
     }

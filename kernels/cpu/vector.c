@@ -239,6 +239,43 @@ static void run_select(const struct vector_call *call)
     }
 }
 
+void vector_multiply_add(const struct vector_call *call)
+{
+    const float *a = call->source[0];
+    const float *b = call->source[1];
+    const float *c = call->source[2];
+    const int step[3] = {call->step[0], call->step[1], call->step[2]};
+    float *out = call->out;
+    int count = call->count;
+    for (int i = 0; i < count; i += VECTOR_WIDTH) {
+        __m256 product = _mm256_mul_ps(_mm256_loadu_ps(a), _mm256_loadu_ps(b));
+        _mm256_storeu_ps(out + i, _mm256_add_ps(product, _mm256_loadu_ps(c)));
+        a += step[0];
+        b += step[1];
+        c += step[2];
+    }
+}
+
+void vector_select_greater(const struct vector_call *call)
+{
+    const float *a = call->source[0];
+    const float *b = call->source[1];
+    const float *c = call->source[2];
+    const float *d = call->source[3];
+    const int step[4] = {call->step[0], call->step[1], call->step[2], call->step[3]};
+    float *out = call->out;
+    int count = call->count;
+    for (int i = 0; i < count; i += VECTOR_WIDTH) {
+        __m256 greater = _mm256_cmp_ps(_mm256_loadu_ps(a), _mm256_loadu_ps(b), _CMP_GT_OQ);
+        __m256 value = _mm256_blendv_ps(_mm256_loadu_ps(d), _mm256_loadu_ps(c), greater);
+        _mm256_storeu_ps(out + i, value);
+        a += step[0];
+        b += step[1];
+        c += step[2];
+        d += step[3];
+    }
+}
+
 static vector_function *const FUNCTIONS[OP_COUNT] = {
     [OP_ADD] = run_add,         [OP_SUB] = run_sub,         [OP_MUL] = run_mul,
     [OP_DIV] = run_div,         [OP_MAX] = run_max,         [OP_MIN] = run_min,

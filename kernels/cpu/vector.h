@@ -12,13 +12,13 @@
 
 #include "kernels/backend.h"
 
-enum { VECTOR_WIDTH = 8 };
+enum { VECTOR_WIDTH = 8, VECTOR_SOURCES_MAX = 4 };
 
 /* source[k] advances by step[k]: VECTOR_WIDTH for a row, 0 for one vector used throughout. */
 struct vector_call {
     float *out;
-    const float *source[3];
-    int step[3];
+    const float *source[VECTOR_SOURCES_MAX];
+    int step[VECTOR_SOURCES_MAX];
     int count;
 };
 
@@ -26,6 +26,9 @@ typedef void vector_function(const struct vector_call *call);
 
 /* The loop of an elementwise operator; NULL for other operators. */
 vector_function *vector_function_of(enum op_kind op);
+
+/* Two operators in one pass, with the bits of two: a * b + c rounded twice, and a > b ? c : d. */
+vector_function vector_multiply_add, vector_select_greater;
 
 /* out[i] = first + i * stride (any count). */
 void vector_ramp(float *out, float first, float stride, int count);
