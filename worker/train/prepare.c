@@ -15,12 +15,15 @@ struct prepare {
     struct prepare_options options;
     struct prepared *prepared;
     pthread_t thread;
-    pthread_t data_thread;
-    bool data_started;
     enum cam_code rc;
     struct cam_err err;
-    enum cam_code data_rc;
-    struct cam_err data_err;
+};
+
+struct prepared_data {
+    pthread_t thread;
+    struct source *source;
+    enum cam_code rc;
+    struct cam_err err;
 };
 
 static enum cam_code read_job(struct prepare *prepare, struct cam_err *err)
@@ -61,8 +64,8 @@ static enum cam_code read_job(struct prepare *prepare, struct cam_err *err)
 /* The longest part of a start: a gzipped set is inflated. */
 static void *data_main(void *argument)
 {
-    struct prepare *prepare = argument;
-    prepare->data_rc = source_load(prepare->prepared->source, &prepare->data_err);
+    struct prepared_data *data = argument;
+    data->rc = source_load(data->source, &data->err);
     return NULL;
 }
 
@@ -157,11 +160,36 @@ static enum cam_code compute_initial(struct prepare *prepare, struct cam_err *er
 
 static enum cam_code start_data(struct prepare *prepare, struct cam_err *err)
 {
-    int failed = pthread_create(&prepare->data_thread, NULL, data_main, prepare);
-    prepare->data_started = failed == 0;
-    return failed == 0 ? CAM_OK
-                       : cam_fail(err, CAM_UNAVAILABLE, "cannot start the data's thread: %s",
-                                  strerror(failed));
+    struct prepared *p = prepare->prepared;
+    struct prepared_data *data = cam_alloc(1, sizeof *data);
+    if (data == NULL) {
+        return cam_fail(err, CAM_NO_MEMORY, "the data's thread: out of memory");
+    }
+    data->source = p->source;
+    int failed = pthread_create(&data->thread, NULL, data_main, data);
+    if (failed != 0) {
+        cam_free(data);
+        return cam_fail(err, CAM_UNAVAILABLE, "cannot start the data's thread: %s",
+                        strerror(failed));
+    }
+    p->data = data;
+    return CAM_OK;
+}
+
+enum cam_code prepared_wait_data(struct prepared *prepared, struct cam_err *err)
+{
+    struct prepared_data *data = prepared->data;
+    if (data == NULL) {
+        return CAM_OK;
+    }
+    (void)pthread_join(data->thread, NULL);
+    prepared->data = NULL;
+    enum cam_code rc = data->rc;
+    if (rc != CAM_OK) {
+        *err = data->err;
+    }
+    cam_free(data);
+    return rc;
 }
 
 /* A measured start is the same in another order: memory before time. */
@@ -189,13 +217,6 @@ static void *prepare_main(void *argument)
     enum cam_code rc = CAM_OK;
     for (size_t i = 0; rc == CAM_OK && i < sizeof stages / sizeof stages[0]; i++) {
         rc = stages[i](prepare, &prepare->err);
-    }
-    if (prepare->data_started) {
-        (void)pthread_join(prepare->data_thread, NULL);
-    }
-    if (rc == CAM_OK && prepare->data_rc != CAM_OK) {
-        rc = prepare->data_rc;
-        prepare->err = prepare->data_err;
     }
     prepare->rc = rc;
     return NULL;
@@ -253,6 +274,8 @@ void prepared_destroy(struct prepared *prepared)
     if (prepared == NULL) {
         return;
     }
+    struct cam_err ignored; /* nobody needs the data any more */
+    (void)!prepared_wait_data(prepared, &ignored);
     prepared_drop_initial(prepared);
     compiled_destroy(prepared->compiled);
     if (prepared->instance != NULL) {

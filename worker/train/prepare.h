@@ -17,14 +17,16 @@
 
 #include <stdbool.h>
 
+struct prepared_data; /* the thread that inflates */
+
 struct prepared {
     struct cam_arena *arena; /* of the job file and its strings */
     struct attempt_job attempt_job;
     struct attempt_order order;
     struct job_file job;
     char job_sha256[CAM_DIGEST_HEX_SIZE];
-    char data_sha256[CAM_DIGEST_HEX_SIZE]; /* rank 0 only */
-    struct source *source;                 /* loaded */
+    char data_sha256[CAM_DIGEST_HEX_SIZE];                         /* rank 0 only */
+    struct source *source; /* readable after prepared_wait_data */ /* loaded */
     struct training *training;
     const struct backend *backend;
     struct backend_instance *instance;
@@ -33,6 +35,7 @@ struct prepared {
     float *initial_parameters; /* rank 0 only; prepared_drop_initial frees them */
     float *initial_buffers;
     int64_t base_bytes; /* measure: resident memory's high water with MPI and backend open */
+    struct prepared_data *data;
     struct cam_text profile; /* JSON */
 };
 
@@ -50,9 +53,13 @@ struct prepare;
 CAM_CHECKED enum cam_code prepare_start(const struct prepare_options *options, struct prepare **out,
                                         struct cam_err *err);
 
-/* Waits for all of it.  The first error of either thread; *out ends with prepared_destroy. */
+/* Waits for all but the data, which take longest and are needed last; *out ends with
+ * prepared_destroy. */
 CAM_CHECKED enum cam_code prepare_finish(struct prepare *prepare, struct prepared **out,
                                          struct cam_err *err);
+
+/* Waits until samples can be read; the source's errors.  Once only. */
+CAM_CHECKED enum cam_code prepared_wait_data(struct prepared *prepared, struct cam_err *err);
 
 void prepared_drop_initial(struct prepared *prepared);
 void prepared_destroy(struct prepared *prepared);

@@ -199,6 +199,12 @@ static enum cam_code start_writer(struct session *s, struct cam_err *err)
     return writer_create(&options, &s->writer, err);
 }
 
+/* Inflating takes longest of all that a start does; everything else is done by now. */
+static enum cam_code wait_for_data(struct session *s, struct cam_err *err)
+{
+    return prepared_wait_data(s->options.prepared, err);
+}
+
 static void greet(const struct session *s)
 {
     const struct prepared *p = s->options.prepared;
@@ -322,6 +328,7 @@ enum cam_code session_run(struct session *session, struct cam_err *err)
         take_memory,
         start_state,
         start_writer,
+        wait_for_data,
     };
     enum cam_code rc = check_ranks(session, err);
     if (rc == CAM_OK) {

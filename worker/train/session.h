@@ -16,7 +16,7 @@
 struct session_options {
     const char *job_dir;
     int attempt;
-    const struct prepared *prepared;
+    struct prepared *prepared;
     struct collectives *collectives;
     const volatile sig_atomic_t *terminated;
     int64_t poison_step;    /* tests: see engine.h */
