@@ -205,7 +205,9 @@ static void change_done(struct store_op *op)
         core_follow(core, &change->change);
     }
     struct live *live = job_index_get(&core->live, change->id);
-    if (moved && live != NULL && change->change.to == JOB_STOPPING) {
+    /* Asking twice gives no second grace. */
+    bool asked = live != NULL && live->stop_asked && !change->change.cancel_now;
+    if (moved && live != NULL && !asked && change->change.to == JOB_STOPPING) {
         core_stop_attempt(core, live, change->change.cancel_now, "cancelled");
     }
     if (change->answer != NULL) {
