@@ -136,35 +136,15 @@ static bool cpu_query(const struct backend_instance *instance, enum op_kind op)
     return op >= 0 && op < OP_COUNT;
 }
 
-struct isa_name {
-    dnnl_cpu_isa_t isa;
-    const char *name;
-};
-
-static const struct isa_name ISA_NAMES[] = {
-    {dnnl_cpu_isa_avx2, "avx2"},
-    {dnnl_cpu_isa_avx2_vnni, "avx2_vnni"},
-    {dnnl_cpu_isa_avx512_mic, "avx512_mic"},
-    {dnnl_cpu_isa_avx512_mic_4ops, "avx512_mic_4ops"},
-    {dnnl_cpu_isa_avx512_core, "avx512_core"},
-    {dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"},
-    {dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
-    {dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"},
-};
-
 static void cpu_profile(const struct backend_instance *instance, struct cam_text *out)
 {
-    dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
     const dnnl_version_t *version = dnnl_version();
-    const char *name = "other";
-    for (size_t i = 0; i < sizeof ISA_NAMES / sizeof ISA_NAMES[0]; i++) {
-        name = ISA_NAMES[i].isa == isa ? ISA_NAMES[i].name : name;
-    }
     cam_text_add(out,
                  "\"device\": \"cpu\", \"isa\": \"%s\", \"threads_per_shard\": %d, "
                  "\"onednn\": \"%d.%d.%d\", \"sleef\": \"%s\", \"engine\": \"%s\"",
-                 name, instance->options.threads_per_shard, version->major, version->minor,
-                 version->patch, vector_library_version(), CAMBRIAN_VERSION);
+                 onednn_isa_name(dnnl_get_effective_cpu_isa()), instance->options.threads_per_shard,
+                 version->major, version->minor, version->patch, vector_library_version(),
+                 CAMBRIAN_VERSION);
 }
 
 static enum cam_code step_create(struct executable *executable, struct cpu_step *step,

@@ -28,18 +28,22 @@ struct direction {
     int argument[ROLE_COUNT];
     int kind[ROLE_COUNT];
     dnnl_query_t query_weights;
+    enum onednn_direction way;
 };
 
 static const struct direction DIRECTIONS[OP_COUNT] = {
     [OP_CONV2D] = {{0, 1, 2},
                    {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
-                   dnnl_query_weights_md},
+                   dnnl_query_weights_md,
+                   ONEDNN_FORWARD},
     [OP_CONV2D_GRAD_INPUT] = {{2, 1, 0},
                               {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST},
-                              dnnl_query_weights_md},
+                              dnnl_query_weights_md,
+                              ONEDNN_TO_INPUT},
     [OP_CONV2D_GRAD_WEIGHT] = {{0, 2, 1},
                                {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST},
-                               dnnl_query_diff_weights_md},
+                               dnnl_query_diff_weights_md,
+                               ONEDNN_TO_WEIGHTS},
 };
 
 /* How the weights reach the primitive. */
@@ -67,30 +71,29 @@ static const struct shape *role_shape(const struct cpu_step *step, int role)
 }
 
 /* (N,H,W,C) in memory, N,C,H,W to oneDNN. */
-static dnnl_status_t image_layout(const struct shape *shape, dnnl_memory_desc_t *out)
+static dnnl_status_t image_layout(const struct shape *shape, struct onednn_layout *out)
 {
     const int64_t *d = shape->dim;
     const dnnl_dims_t dims = {d[0], d[3], d[1], d[2]};
     const dnnl_dims_t strides = {d[1] * d[2] * d[3], 1, d[2] * d[3], d[3]};
-    return dnn_layout(out, 4, dims, strides);
+    return onednn_layout_strided(out, 4, dims, strides);
 }
 
 /* (KH,KW,I/groups,O) in memory, [groups,] O, I, KH, KW to oneDNN. */
 static dnnl_status_t weight_layout(const struct shape *shape, int64_t groups, bool plain,
-                                   dnnl_memory_desc_t *out)
+                                   struct onednn_layout *out)
 {
     const int64_t *d = shape->dim;
     int64_t o = d[3] / groups;
     if (groups == 1) {
         const dnnl_dims_t dims = {o, d[2], d[0], d[1]};
         const dnnl_dims_t strides = {1, o, d[1] * d[2] * o, d[2] * o};
-        return plain ? dnn_layout(out, 4, dims, strides)
-                     : dnnl_memory_desc_init_by_tag(out, 4, dims, dnnl_f32, dnnl_format_tag_any);
+        return plain ? onednn_layout_strided(out, 4, dims, strides)
+                     : onednn_layout_any(out, 4, dims);
     }
     const dnnl_dims_t dims = {groups, o, d[2], d[0], d[1]};
     const dnnl_dims_t strides = {o, 1, d[3], d[1] * d[2] * d[3], d[2] * d[3]};
-    return plain ? dnn_layout(out, 5, dims, strides)
-                 : dnnl_memory_desc_init_by_tag(out, 5, dims, dnnl_f32, dnnl_format_tag_any);
+    return plain ? onednn_layout_strided(out, 5, dims, strides) : onednn_layout_any(out, 5, dims);
 }
 
 /* The rule above. */
@@ -100,57 +103,43 @@ static bool wants_plain(const struct cpu_step *step)
            role_shape(step, ROLE_W)->dim[2] < VECTOR_CHANNELS;
 }
 
-struct conv_layouts {
-    dnnl_memory_desc_t x;
-    dnnl_memory_desc_t w;
-    dnnl_memory_desc_t y;
-};
-
-static dnnl_status_t describe(const struct cpu_step *step, const struct conv_layouts *l,
-                              enum op_kind op, dnnl_convolution_desc_t *out)
+/* The convolution of a step, weights in the layout that the rule names. */
+static dnnl_status_t convolution_of(const struct cpu_step *step, struct onednn_convolution *out)
 {
     const struct window *w = &step->step->attr.window;
-    const dnnl_dims_t stride = {w->stride[0], w->stride[1]};
-    const dnnl_dims_t dilates = {w->dilation[0] - 1, w->dilation[1] - 1};
-    const dnnl_dims_t before = {w->pad_before[0], w->pad_before[1]};
-    const dnnl_dims_t after = {w->pad_after[0], w->pad_after[1]};
-    if (op == OP_CONV2D_GRAD_INPUT) {
-        return dnnl_dilated_convolution_backward_data_desc_init(
-            out, dnnl_convolution_direct, &l->x, &l->w, &l->y, stride, dilates, before, after);
+    *out = (struct onednn_convolution){
+        .stride = {w->stride[0], w->stride[1]},
+        .dilation = {w->dilation[0] - 1, w->dilation[1] - 1},
+        .before = {w->pad_before[0], w->pad_before[1]},
+        .after = {w->pad_after[0], w->pad_after[1]},
+    };
+    dnnl_status_t status = image_layout(role_shape(step, ROLE_X), &out->x);
+    if (status == dnnl_success) {
+        status = image_layout(role_shape(step, ROLE_Y), &out->y);
     }
-    if (op == OP_CONV2D_GRAD_WEIGHT) {
-        return dnnl_dilated_convolution_backward_weights_desc_init(out, dnnl_convolution_direct,
-                                                                   &l->x, &l->w, NULL, &l->y,
-                                                                   stride, dilates, before, after);
-    }
-    return dnnl_dilated_convolution_forward_desc_init(out, dnnl_forward_training,
-                                                      dnnl_convolution_direct, &l->x, &l->w, NULL,
-                                                      &l->y, stride, dilates, before, after);
+    return status == dnnl_success
+               ? weight_layout(role_shape(step, ROLE_W), w->groups, wants_plain(step), &out->w)
+               : status;
 }
 
 /* The backward descriptions want the forward one as a hint. */
-static dnnl_status_t primitive_describe(const struct cpu_step *step, dnnl_engine_t engine,
-                                        const struct conv_layouts *layouts,
+static dnnl_status_t primitive_describe(const struct direction *direction, dnnl_engine_t engine,
+                                        const struct onednn_convolution *convolution,
                                         dnnl_primitive_desc_t *out)
 {
-    dnnl_convolution_desc_t description;
     dnnl_primitive_desc_t hint = NULL;
     dnnl_primitive_attr_t attributes = NULL;
-    dnnl_status_t status = describe(step, layouts, OP_CONV2D, &description);
-    if (status == dnnl_success && step->step->op != OP_CONV2D) {
-        status = dnnl_primitive_desc_create(&hint, &description, NULL, engine, NULL);
-        if (status == dnnl_success) {
-            status = describe(step, layouts, step->step->op, &description);
-        }
-    }
-    if (status == dnnl_success) {
-        status = dnnl_primitive_attr_create(&attributes);
-    }
+    dnnl_status_t status = dnnl_primitive_attr_create(&attributes);
     if (status == dnnl_success) {
         status = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
     }
+    if (status == dnnl_success && direction->way != ONEDNN_FORWARD) {
+        status =
+            onednn_convolution_describe(&hint, engine, ONEDNN_FORWARD, convolution, NULL, NULL);
+    }
     if (status == dnnl_success) {
-        status = dnnl_primitive_desc_create(out, &description, attributes, engine, hint);
+        status =
+            onednn_convolution_describe(out, engine, direction->way, convolution, attributes, hint);
     }
     if (hint != NULL) {
         dnnl_primitive_desc_destroy(hint);
@@ -161,50 +150,47 @@ static dnnl_status_t primitive_describe(const struct cpu_step *step, dnnl_engine
     return status;
 }
 
-/* Makes conv->call with the layouts that the rule names; plain_out is the weights' own layout. */
+/* Makes conv->call, weights in the layout that the primitive chose. */
 static dnnl_status_t primitive_create(struct conv *conv, const struct cpu_step *step,
-                                      dnnl_engine_t engine, dnnl_memory_desc_t *plain_out)
+                                      dnnl_engine_t engine)
 {
-    int64_t groups = step->step->attr.window.groups;
-    const struct shape *weights = role_shape(step, ROLE_W);
-    struct conv_layouts layouts;
-    dnnl_primitive_desc_t description = NULL;
-    dnnl_status_t status = image_layout(role_shape(step, ROLE_X), &layouts.x);
-    if (status == dnnl_success) {
-        status = image_layout(role_shape(step, ROLE_Y), &layouts.y);
-    }
-    if (status == dnnl_success) {
-        status = weight_layout(weights, groups, true, plain_out);
-    }
-    if (status == dnnl_success) {
-        status = weight_layout(weights, groups, wants_plain(step), &layouts.w);
-    }
-    if (status == dnnl_success) {
-        status = primitive_describe(step, engine, &layouts, &description);
-    }
-    if (status != dnnl_success) {
-        return status;
-    }
     const struct direction *direction = conv->direction;
-    status = dnn_call_create(&conv->call, description);
-    layouts.w = *dnnl_primitive_desc_query_md(description, direction->query_weights, 0);
-    dnnl_primitive_desc_destroy(description);
-    dnn_call_argument(&conv->call, direction->kind[ROLE_X], &layouts.x);
-    dnn_call_argument(&conv->call, direction->kind[ROLE_W], &layouts.w);
-    dnn_call_argument(&conv->call, direction->kind[ROLE_Y], &layouts.y);
+    struct onednn_convolution convolution;
+    struct onednn_layout weights = {0};
+    dnnl_primitive_desc_t description = NULL;
+    dnnl_status_t status = convolution_of(step, &convolution);
+    if (status == dnnl_success) {
+        status = primitive_describe(direction, engine, &convolution, &description);
+    }
+    if (status == dnnl_success) {
+        status = onednn_layout_chosen(&weights, description, direction->query_weights);
+    }
+    if (status == dnnl_success) {
+        status = dnn_call_create(&conv->call, description);
+    }
+    const struct onednn_layout *const layouts[ROLE_COUNT] = {&convolution.x, &weights,
+                                                             &convolution.y};
+    for (int role = 0; role < ROLE_COUNT && status == dnnl_success; role++) {
+        status = dnn_call_argument(&conv->call, direction->kind[role], layouts[role]);
+    }
+    if (description != NULL) {
+        dnnl_primitive_desc_destroy(description);
+    }
+    onednn_layout_release(&weights);
+    onednn_convolution_release(&convolution);
     return status;
 }
 
 /* Decides how the weights get into the primitive's layout. */
 static enum cam_code weights_create(struct conv *conv, struct cpu_step *step,
-                                    const dnnl_memory_desc_t *plain, struct cam_err *err)
+                                    const struct onednn_layout *plain, struct cam_err *err)
 {
     dnnl_engine_t engine = conv->executable->instance->engine;
-    const dnnl_memory_desc_t *wanted = &conv->call.layout[1 + ROLE_W];
+    const struct onednn_layout *wanted = &conv->call.layout[1 + ROLE_W];
     bool is_output = step->step->op == OP_CONV2D_GRAD_WEIGHT;
     int value = value_of(step->step, conv->direction->argument[ROLE_W]);
     conv->way = WEIGHTS_PLAIN;
-    if (dnnl_memory_desc_equal(plain, wanted)) {
+    if (onednn_layout_equal(plain, wanted)) {
         return CAM_OK;
     }
     if (!is_output && step->plan->values[value].storage == STORAGE_PARAMETER) {
@@ -213,7 +199,7 @@ static enum cam_code weights_create(struct conv *conv, struct cpu_step *step,
                          err);
     }
     conv->way = WEIGHTS_COPIED;
-    conv->weights_bytes = cpu_align(dnnl_memory_desc_get_size(wanted));
+    conv->weights_bytes = cpu_align(onednn_layout_bytes(wanted));
     dnnl_status_t status = dnn_reorder_create(&conv->copy, engine, is_output ? wanted : plain,
                                               is_output ? plain : wanted);
     if (status != dnnl_success) {
@@ -313,14 +299,19 @@ enum cam_code conv_step_create(struct executable *executable, struct cpu_step *s
         return cam_fail(err, CAM_NO_MEMORY, "%s: no memory to compile", step->step->path);
     }
     dnnl_engine_t engine = executable->instance->engine;
-    dnnl_memory_desc_t plain;
+    struct onednn_layout plain = {0};
     conv->executable = executable;
     conv->direction = &DIRECTIONS[step->step->op];
-    dnnl_status_t status = primitive_create(conv, step, engine, &plain);
+    dnnl_status_t status = primitive_create(conv, step, engine);
+    if (status == dnnl_success) {
+        status =
+            weight_layout(role_shape(step, ROLE_W), step->step->attr.window.groups, true, &plain);
+    }
     if (status != dnnl_success) {
         return dnn_fail(err, status, step->step->path, "convolution");
     }
     enum cam_code rc = weights_create(conv, step, &plain, err);
+    onednn_layout_release(&plain);
     if (rc == CAM_OK) {
         rc = dnn_call_lanes(&conv->call, engine, executable->instance->options.lanes,
                             step->step->path, err);

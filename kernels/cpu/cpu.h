@@ -9,8 +9,8 @@
 #define CPU_H
 
 #include "kernels/backend.h"
+#include "kernels/cpu/onednn.h"
 
-#include <dnnl.h>
 #include <stddef.h>
 
 enum { CPU_ALIGNMENT = 64 };

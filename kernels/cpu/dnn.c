@@ -9,7 +9,6 @@ static const char *const STATUS_TEXTS[] = {
     [dnnl_out_of_memory] = "out of memory",
     [dnnl_invalid_arguments] = "invalid arguments",
     [dnnl_unimplemented] = "not implemented for these shapes",
-    [dnnl_iterator_ends] = "no further implementation",
     [dnnl_runtime_error] = "failed while running",
     [dnnl_not_required] = "not required",
 };
@@ -18,36 +17,36 @@ enum cam_code dnn_fail(struct cam_err *err, dnnl_status_t status, const char *pa
                        const char *what)
 {
     size_t index = (size_t)status;
-    const char *text = index < sizeof STATUS_TEXTS / sizeof STATUS_TEXTS[0] ? STATUS_TEXTS[index]
-                                                                            : "unknown status";
+    const char *text =
+        index < sizeof STATUS_TEXTS / sizeof STATUS_TEXTS[0] ? STATUS_TEXTS[index] : NULL;
     return cam_fail(err, status == dnnl_out_of_memory ? CAM_NO_MEMORY : CAM_INTERNAL,
-                    "%s: oneDNN %s: %s", path, what, text);
+                    "%s: oneDNN %s: %s", path, what, text == NULL ? "unknown status" : text);
 }
 
-dnnl_status_t dnn_layout(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t dims,
-                         const dnnl_dims_t strides)
+dnnl_status_t dnn_call_argument(struct dnn_call *call, int kind, const struct onednn_layout *layout)
 {
-    return dnnl_memory_desc_init_by_strides(out, rank, dims, dnnl_f32, strides);
-}
-
-void dnn_call_argument(struct dnn_call *call, int kind, const dnnl_memory_desc_t *layout)
-{
-    call->kind[call->count] = kind;
-    call->layout[call->count] = *layout;
-    call->count++;
+    dnnl_status_t status = onednn_layout_copy(&call->layout[call->count], layout);
+    if (status == dnnl_success) {
+        call->kind[call->count++] = kind;
+    }
+    return status;
 }
 
 dnnl_status_t dnn_call_create(struct dnn_call *call, const_dnnl_primitive_desc_t description)
 {
-    const dnnl_memory_desc_t *scratchpad =
-        dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
-    call->scratchpad_bytes = cpu_align(dnnl_memory_desc_get_size(scratchpad));
-    dnn_call_argument(call, DNNL_ARG_SCRATCHPAD, scratchpad);
+    dnnl_status_t status =
+        onednn_layout_chosen(&call->layout[0], description, dnnl_query_scratchpad_md);
+    if (status != dnnl_success) {
+        return status;
+    }
+    call->kind[0] = DNNL_ARG_SCRATCHPAD;
+    call->count = 1;
+    call->scratchpad_bytes = cpu_align(onednn_layout_bytes(&call->layout[0]));
     return dnnl_primitive_create(&call->primitive, description);
 }
 
 dnnl_status_t dnn_reorder_create(struct dnn_call *call, dnnl_engine_t engine,
-                                 const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to)
+                                 const struct onednn_layout *from, const struct onednn_layout *to)
 {
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t description = NULL;
@@ -57,8 +56,7 @@ dnnl_status_t dnn_reorder_create(struct dnn_call *call, dnnl_engine_t engine,
     }
     status = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
     if (status == dnnl_success) {
-        status =
-            dnnl_reorder_primitive_desc_create(&description, from, engine, to, engine, attributes);
+        status = onednn_reorder(&description, engine, from, to, attributes);
     }
     dnnl_primitive_attr_destroy(attributes);
     if (status != dnnl_success) {
@@ -66,9 +64,10 @@ dnnl_status_t dnn_reorder_create(struct dnn_call *call, dnnl_engine_t engine,
     }
     status = dnn_call_create(call, description);
     dnnl_primitive_desc_destroy(description);
-    dnn_call_argument(call, DNNL_ARG_FROM, from);
-    dnn_call_argument(call, DNNL_ARG_TO, to);
-    return status;
+    if (status == dnnl_success) {
+        status = dnn_call_argument(call, DNNL_ARG_FROM, from);
+    }
+    return status == dnnl_success ? dnn_call_argument(call, DNNL_ARG_TO, to) : status;
 }
 
 enum cam_code dnn_call_lanes(struct dnn_call *call, dnnl_engine_t engine, int lanes,
@@ -81,8 +80,8 @@ enum cam_code dnn_call_lanes(struct dnn_call *call, dnnl_engine_t engine, int la
             return cam_fail(err, CAM_NO_MEMORY, "%s: no memory to compile", path);
         }
         for (int lane = 0; lane < lanes; lane++) {
-            dnnl_status_t status = dnnl_memory_create(&call->memory[i][lane], &call->layout[i],
-                                                      engine, DNNL_MEMORY_NONE);
+            dnnl_status_t status =
+                onednn_memory_create(&call->memory[i][lane], &call->layout[i], engine);
             if (status != dnnl_success) {
                 return dnn_fail(err, status, path, "memory");
             }
@@ -96,7 +95,7 @@ dnnl_status_t dnn_call_bind(const struct dnn_call *call, int index, int lane, co
 {
     void *handle = NULL;
     memcpy(&handle, &data, sizeof handle); /* the library has one type for both directions */
-    return dnnl_memory_set_data_handle_v2(call->memory[index][lane], handle, stream);
+    return onednn_memory_bind(call->memory[index][lane], handle, stream);
 }
 
 dnnl_status_t dnn_call_run(const struct dnn_call *call, int lane, dnnl_stream_t stream)
@@ -115,6 +114,7 @@ void dnn_call_release(struct dnn_call *call)
             dnnl_memory_destroy(call->memory[i][lane]);
         }
         cam_free(call->memory[i]);
+        onednn_layout_release(&call->layout[i]);
     }
     if (call->primitive != NULL) {
         dnnl_primitive_destroy(call->primitive);

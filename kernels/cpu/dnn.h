@@ -14,25 +14,23 @@ struct dnn_call {
     dnnl_primitive_t primitive;
     int count;
     int kind[DNN_ARGUMENTS_MAX]; /* DNNL_ARG_... */
-    dnnl_memory_desc_t layout[DNN_ARGUMENTS_MAX];
+    struct onednn_layout layout[DNN_ARGUMENTS_MAX];
     dnnl_memory_t *memory[DNN_ARGUMENTS_MAX]; /* by lane */
     int lanes;
     size_t scratchpad_bytes; /* argument 0 is the scratchpad */
 };
-
-/* A dense tensor with strides in elements. */
-dnnl_status_t dnn_layout(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t dims,
-                         const dnnl_dims_t strides);
 
 /* Makes call->primitive from a description, and finds the scratchpad's layout. */
 dnnl_status_t dnn_call_create(struct dnn_call *call, const_dnnl_primitive_desc_t description);
 
 /* A copy between two layouts. */
 dnnl_status_t dnn_reorder_create(struct dnn_call *call, dnnl_engine_t engine,
-                                 const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to);
+                                 const struct onednn_layout *from, const struct onednn_layout *to);
 
-/* The arguments behind the scratchpad; then memory objects for `lanes` lanes. */
-void dnn_call_argument(struct dnn_call *call, int kind, const dnnl_memory_desc_t *layout);
+/* The arguments behind the scratchpad, whose layouts are copied; then memory objects for `lanes`
+ * lanes. */
+dnnl_status_t dnn_call_argument(struct dnn_call *call, int kind,
+                                const struct onednn_layout *layout);
 enum cam_code dnn_call_lanes(struct dnn_call *call, dnnl_engine_t engine, int lanes,
                              const char *path, struct cam_err *err);
 

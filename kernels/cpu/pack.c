@@ -10,7 +10,7 @@ static bool same_place(const struct plan *plan, int a, int b)
 }
 
 static enum cam_code pack_create(struct pack *pack, struct executable *executable,
-                                 const dnnl_memory_desc_t *plain, const char *path,
+                                 const struct onednn_layout *plain, const char *path,
                                  struct cam_err *err)
 {
     dnnl_engine_t engine = executable->instance->engine;
@@ -22,7 +22,7 @@ static enum cam_code pack_create(struct pack *pack, struct executable *executabl
     if (rc != CAM_OK) {
         return rc;
     }
-    pack->bytes = cpu_align(dnnl_memory_desc_get_size(&pack->layout));
+    pack->bytes = cpu_align(onednn_layout_bytes(&pack->layout));
     pack->data = cam_alloc_aligned(pack->bytes);
     pack->scratch = cam_alloc_aligned(pack->reorder.scratchpad_bytes + CPU_ALIGNMENT);
     if (pack->data == NULL || pack->scratch == NULL) {
@@ -32,14 +32,14 @@ static enum cam_code pack_create(struct pack *pack, struct executable *executabl
     return CAM_OK;
 }
 
-enum cam_code pack_find(struct executable *executable, int value, const dnnl_memory_desc_t *plain,
-                        const dnnl_memory_desc_t *layout, const char *path, int *index_out,
+enum cam_code pack_find(struct executable *executable, int value, const struct onednn_layout *plain,
+                        const struct onednn_layout *layout, const char *path, int *index_out,
                         struct cam_err *err)
 {
     for (int i = 0; i < executable->pack_count; i++) {
         const struct pack *pack = &executable->packs[i];
         if (same_place(executable->plan, pack->value, value) &&
-            dnnl_memory_desc_equal(&pack->layout, layout)) {
+            onednn_layout_equal(&pack->layout, layout)) {
             *index_out = i;
             return CAM_OK;
         }
@@ -47,7 +47,10 @@ enum cam_code pack_find(struct executable *executable, int value, const dnnl_mem
     *index_out = executable->pack_count++;
     struct pack *pack = &executable->packs[*index_out];
     pack->value = value;
-    pack->layout = *layout;
+    dnnl_status_t status = onednn_layout_copy(&pack->layout, layout);
+    if (status != dnnl_success) {
+        return dnn_fail(err, status, path, "layout");
+    }
     return pack_create(pack, executable, plain, path, err);
 }
 
@@ -71,6 +74,7 @@ enum cam_code pack_run(const struct pack *pack, const struct plan *plan,
 void pack_release(struct pack *pack)
 {
     dnn_call_release(&pack->reorder);
+    onednn_layout_release(&pack->layout);
     cam_free(pack->data);
     cam_free(pack->scratch);
 }

@@ -10,7 +10,7 @@
 
 struct pack {
     int value; /* of the plan: the parameter */
-    dnnl_memory_desc_t layout;
+    struct onednn_layout layout;
     float *data;
     size_t bytes;
     char *scratch;
@@ -18,8 +18,8 @@ struct pack {
 };
 
 /* Finds or makes the pack of a parameter; its index. */
-enum cam_code pack_find(struct executable *executable, int value, const dnnl_memory_desc_t *plain,
-                        const dnnl_memory_desc_t *layout, const char *path, int *index_out,
+enum cam_code pack_find(struct executable *executable, int value, const struct onednn_layout *plain,
+                        const struct onednn_layout *layout, const char *path, int *index_out,
                         struct cam_err *err);
 
 enum cam_code pack_run(const struct pack *pack, const struct plan *plan,
