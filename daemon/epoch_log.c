@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOG_BYTES_MAX = 64 * 1024 * 1024, METRICS_MAX = 256 };
+enum { LOG_BYTES_MAX = 256 * 1024 * 1024, METRICS_MAX = 256 };
 
 const char *epoch_metrics_json(struct cam_arena *arena, const char *const *names,
                                const double *values, size_t count)
@@ -66,6 +66,37 @@ static bool read_line(const char *line, size_t size, struct cam_arena *arena, st
     return good;
 }
 
+/*
+ * A writer that was cut off (power, full disk) leaves a piece of a line, which the next append ends
+ * and follows with the whole line: such a piece is passed over.  One that no line made good is
+ * told.
+ */
+static enum cam_code take_lines(const char *path, const char *text, const char *end,
+                                struct cam_arena *arena, struct epoch_row *rows, size_t *count_out,
+                                struct cam_err *err)
+{
+    size_t number = 1;
+    size_t bad = 0; /* the first such line since the last whole one */
+    size_t lost = 0;
+    int64_t last = 0;
+    const char *stop = NULL;
+    for (const char *line = text;
+         line < end && (stop = memchr(line, '\n', (size_t)(end - line))) != NULL;
+         line = stop + 1, number++) {
+        struct epoch_row *row = &rows[*count_out];
+        if (!read_line(line, (size_t)(stop - line), arena, row)) {
+            bad = bad == 0 ? number : bad;
+            continue;
+        }
+        lost = lost == 0 && bad != 0 && row->epoch > last + 1 ? bad : lost;
+        bad = 0;
+        last = row->epoch;
+        (*count_out)++;
+    }
+    return lost == 0 ? CAM_OK
+                     : cam_fail(err, CAM_CORRUPT, "%s:%zu: not an epoch's line", path, lost);
+}
+
 enum cam_code epoch_log_read(const char *job_dir, struct cam_arena *arena,
                              struct epoch_row **rows_out, size_t *count_out, struct cam_err *err)
 {
@@ -90,17 +121,8 @@ enum cam_code epoch_log_read(const char *job_dir, struct cam_arena *arena,
         rc = cam_fail(err, CAM_NO_MEMORY, "%s: out of memory", path);
         goto out;
     }
-    const char *line = text;
-    for (size_t i = 0; i < lines; i++) {
-        const char *end = strchr(line, '\n');
-        if (end == NULL || !read_line(line, (size_t)(end - line), arena, &rows[i])) {
-            rc = cam_fail(err, CAM_CORRUPT, "%s:%zu: not an epoch's line", path, i + 1);
-            goto out;
-        }
-        line = end + 1;
-        *count_out = i + 1;
-    }
     *rows_out = rows;
+    rc = take_lines(path, text, text + size, arena, rows, count_out, err);
 out:
     cam_free(text);
     return rc;

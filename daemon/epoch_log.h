@@ -12,8 +12,9 @@
 
 #include <stddef.h>
 
-/* All whole lines of the file; a last line without its end is not there yet.  A missing file has
- * none.  Rows live in the arena.  CAM_CORRUPT names the line that is no such object. */
+/* All whole lines of the file; a last line without its end is not there yet, and a piece of a line
+ * that the whole one follows is passed over.  A missing file has none.  Rows live in the arena.
+ * CAM_CORRUPT names a line that is lost; all others are in *rows_out nevertheless. */
 CAM_CHECKED enum cam_code epoch_log_read(const char *job_dir, struct cam_arena *arena,
                                          struct epoch_row **rows_out, size_t *count_out,
                                          struct cam_err *err);
