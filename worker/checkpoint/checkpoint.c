@@ -110,14 +110,16 @@ enum cam_code checkpoint_read(const char *job_dir, const char *folder,
     return rc;
 }
 
+/* By the time they were written: an attempt that found a later step damaged went on from an earlier
+ * one, and what it writes must outlive what it could not use. */
 static int newest_first(const void *left, const void *right)
 {
     const struct checkpoint_entry *a = left;
     const struct checkpoint_entry *b = right;
-    if (a->step != b->step) {
-        return a->step < b->step ? 1 : -1;
+    if (a->attempt != b->attempt) {
+        return a->attempt < b->attempt ? 1 : -1;
     }
-    return (a->attempt < b->attempt) - (a->attempt > b->attempt);
+    return (a->step < b->step) - (a->step > b->step);
 }
 
 /* The step of "step-000000000042", or -1 for any other name. */

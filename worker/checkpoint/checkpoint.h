@@ -40,8 +40,8 @@ struct checkpoint_entry {
     int attempt;
 };
 
-/* All published folders of attempts 1 ... attempt, newest (largest step, then attempt) first;
- * *out ends with cam_free. */
+/* All published folders of attempts 1 ... attempt, newest (latest attempt, then largest step)
+ * first; *out ends with cam_free. */
 CAM_CHECKED enum cam_code checkpoint_list(const char *job_dir, int attempt,
                                           struct checkpoint_entry **out, size_t *count_out,
                                           struct cam_err *err);

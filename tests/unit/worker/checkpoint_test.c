@@ -200,6 +200,22 @@ static void test_the_newest_are_kept(void **state)
     assert_int_not_equal(access(leftover, F_OK), 0);
 }
 
+/* Step 100 was damaged, so the second attempt went on from an earlier one. */
+static void test_a_later_attempt_outlives_a_later_step(void **state)
+{
+    struct fixture *f = *state;
+    struct cam_err err = {0};
+    struct checkpoint_entry *entries = NULL;
+    size_t count = 0;
+    write_step(f, 1, 100);
+    write_step(f, 2, 60);
+    ASSERT_OK(checkpoint_retire(f->job_dir, 2, 1, &err), err);
+    ASSERT_OK(checkpoint_list(f->job_dir, 2, &entries, &count, &err), err);
+    assert_int_equal(count, 1);
+    assert_int_equal(entries[0].step, 60);
+    cam_free(entries);
+}
+
 static void flip_a_byte(const char *job_dir, const char *file)
 {
     char path[CAM_PATH_SIZE];
@@ -237,6 +253,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_all_tensors_come_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_short_memory_publishes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_newest_are_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_later_attempt_outlives_a_later_step, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_a_flipped_bit_is_seen, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
