@@ -78,14 +78,17 @@ static enum cam_code find_by_key(struct database *db, const struct new_job *job,
         return CAM_OK;
     }
     enum cam_code rc = database_query(
-        db, &q, err, "SELECT id, spec_sha256 FROM jobs WHERE owner_uid = ? AND request_key = ?",
-        "is", job->owner_uid, job->request_key);
+        db, &q, err,
+        "SELECT id, spec_sha256, set_json FROM jobs WHERE owner_uid = ? AND request_key = ?", "is",
+        job->owner_uid, job->request_key);
     if (rc == CAM_OK && query_next(&q, &rc, err)) {
         *id_out = query_int(&q, 0);
         *found_out = true;
-        if (strcmp(query_text(&q, 1), job->spec_sha256) != 0) {
+        if (strcmp(query_text(&q, 1), job->spec_sha256) != 0 ||
+            strcmp(query_text(&q, 2), job->set_json) != 0) {
             rc = cam_fail(err, CAM_CONFLICT,
-                          "request key '%s' was used for job %lld, with another job file: choose "
+                          "request key '%s' was used for job %lld, with another job file or other "
+                          "--set: choose "
                           "another key",
                           job->request_key, (long long)*id_out);
         }
@@ -190,7 +193,9 @@ enum cam_code records_change(struct database *db, int64_t id, enum job_event eve
         .to = job_next_state(row.state, event),
         .attempt = row.attempt,
         .not_before_ms = event == JOB_EVENT_RESUME ? 0 : row.not_before_ms,
-        .cancel_now = event == JOB_EVENT_CANCEL && (cancel_now || row.cancel_now),
+        /* Other events leave what was asked for: a rank that attaches again, say. */
+        .cancel_now = event == JOB_EVENT_CANCEL ? cancel_now || row.cancel_now
+                                                : event != JOB_EVENT_RESUME && row.cancel_now,
     };
     if (out->to == JOB_NO_STATE) {
         return cam_fail(err, CAM_CONFLICT, "job %lld is %s: %s is not possible now", (long long)id,

@@ -140,6 +140,23 @@ static void a_cancel_ends_what_fails_and_yields_to_success(void **state)
     database_close(db);
 }
 
+static void a_rank_that_attaches_again_leaves_the_cancel(void **state)
+{
+    (void)state;
+    struct cam_err err = {0};
+    struct database *db = open_memory();
+    int64_t id = submit(db, 0);
+    int64_t now = 0;
+    struct job_change change;
+    ASSERT_OK(records_begin_attempt(db, id, 1, "/dev/shm/t", 2000, &change, &err), err);
+    ASSERT_OK(records_change(db, id, JOB_EVENT_CANCEL, true, 2001, "", &change, &err), err);
+    ASSERT_OK(records_change(db, id, JOB_EVENT_RUN, false, 2002, "", &change, &err), err);
+    assert_int_equal(JOB_STOPPING, change.to);
+    ASSERT_OK(database_number(db, -1, &now, &err, "SELECT cancel_now FROM jobs"), err);
+    assert_int_equal(1, now);
+    database_close(db);
+}
+
 static void an_epoch_is_recorded_once(void **state)
 {
     (void)state;
@@ -201,6 +218,7 @@ int main(void)
         cmocka_unit_test(what_repeats_exactly_is_not_tried_again),
         cmocka_unit_test(an_end_counts_once),
         cmocka_unit_test(a_cancel_ends_what_fails_and_yields_to_success),
+        cmocka_unit_test(a_rank_that_attaches_again_leaves_the_cancel),
         cmocka_unit_test(an_epoch_is_recorded_once),
         cmocka_unit_test(events_do_not_change_and_counts_are_right),
     };
