@@ -13,10 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    BATCH_MAX = 2048,
-    RESERVE_RETRY_S = 5,
-};
+enum { BATCH_MAX = 2048 };
 
 struct op_list {
     struct store_op *first;

@@ -14,6 +14,7 @@ enum {
     STATEMENTS_MAX = 96,
     WAL_BYTES_KEPT = 64 * 1024 * 1024,
     READER_WAITS_MS = 2000,
+    WRITER_WAITS_MS = 5000, /* for a person's sqlite3, say: they are in nobody's plan */
 };
 
 struct kept_statement {
@@ -310,6 +311,7 @@ enum cam_code database_open_writer(const char *path, const struct database_optio
     if (rc != CAM_OK) {
         return rc;
     }
+    (void)sqlite3_busy_timeout(db->handle, WRITER_WAITS_MS);
     rc = fresh ? execute(db, "PRAGMA auto_vacuum = INCREMENTAL", err) : check_whole(db, err);
     if (rc == CAM_OK) {
         rc = check_ours(db, &version, err);

@@ -9,6 +9,7 @@
 #include "../unit.h"
 #include "jobs.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -134,6 +135,38 @@ static void one_key_is_one_job(void **state)
     other.job.spec_sha256 = "another";
     store_deliver(store);
     assert_int_equal(CAM_CONFLICT, other.op.rc);
+    send_submit(store, &other, 7);
+    other.job.set_json = "[\"train.epochs=9\"]";
+    store_deliver(store);
+    assert_int_equal(CAM_CONFLICT, other.op.rc);
+    store_close(store);
+}
+
+static void *let_go_later(void *database)
+{
+    struct cam_err err = {0};
+    cam_sleep_ms(100);
+    ASSERT_OK(database_run(database, &err, "COMMIT", ""), err);
+    return NULL;
+}
+
+/* A person's own sqlite3, say. */
+static void a_stranger_with_the_lock_is_waited_for(void **state)
+{
+    struct place *place = *state;
+    struct cam_err err = {0};
+    struct submit submit = {0};
+    struct database *stranger = NULL;
+    pthread_t thread;
+    struct store *store = open_inline(place, NULL);
+    ASSERT_OK(database_open_writer(place->path, NULL, &stranger, &err), err);
+    ASSERT_OK(database_run(stranger, &err, "BEGIN IMMEDIATE", ""), err);
+    assert_int_equal(0, pthread_create(&thread, NULL, let_go_later, stranger));
+    send_submit(store, &submit, 1);
+    store_deliver(store);
+    assert_int_equal(0, pthread_join(thread, NULL));
+    ASSERT_OK(submit.op.rc, submit.op.err);
+    database_close(stranger);
     store_close(store);
 }
 
@@ -351,6 +384,7 @@ int main(void)
     static const struct CMUnitTest TESTS[] = {
         IN_PLACE(a_bad_request_leaves_its_neighbours),
         IN_PLACE(one_key_is_one_job),
+        IN_PLACE(a_stranger_with_the_lock_is_waited_for),
         IN_PLACE(the_thread_commits_all),
         IN_PLACE(power_loss_keeps_what_was_acknowledged),
         IN_PLACE(power_loss_is_real),
