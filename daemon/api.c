@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEY_BYTES_MAX = 128, SET_MAX = 256, AFTER_MAX = 64 };
+enum { KEY_BYTES_MAX = 128, SET_MAX = 256 };
 
 /* ---------------------------------------------------------------- the life of a call */
 
@@ -112,9 +112,9 @@ static enum cam_code check_form(const Cam__SubmitRequest *request, struct cam_er
         return cam_fail(err, CAM_INVALID, "base folder '%s': an absolute path is needed",
                         request->base_dir);
     }
-    if (request->n_set > SET_MAX || request->n_after > AFTER_MAX) {
+    if (request->n_set > SET_MAX || request->n_after > JOB_AFTER_MAX) {
         return cam_fail(err, CAM_INVALID, "%zu --set and %zu --after, at most %d and %d",
-                        request->n_set, request->n_after, SET_MAX, AFTER_MAX);
+                        request->n_set, request->n_after, SET_MAX, JOB_AFTER_MAX);
     }
     return CAM_OK;
 }

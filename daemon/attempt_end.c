@@ -24,7 +24,7 @@ enum {
     ENVIRON_BYTES_MAX = 1024 * 1024,
     SHIM_APPEARS_MS = 5000, /* between its lock and its record */
     LOOK_AGAIN_MS = 10,
-    PROOF_AT_ONCE_MS = 1000,
+    PROOF_AT_ONCE_MS = 500,
 };
 
 static bool has_file(const char *job_dir, int attempt, const char *file)
@@ -81,7 +81,7 @@ static int find_locked(const char *job_dir, int attempt)
     return pidfd;
 }
 
-enum cam_code attempt_folder_find(const char *job_dir, int attempt, const char *endpoint,
+enum cam_code attempt_folder_find(const char *job_dir, int attempt,
                                   enum attempt_finding *finding_out, int *pidfd_out,
                                   bool *rebooted_out, struct cam_err *err)
 {
@@ -120,11 +120,24 @@ enum cam_code attempt_folder_find(const char *job_dir, int attempt, const char *
         cam_sleep_ms(LOOK_AGAIN_MS);
     }
     (void)close(fd); /* and the lock with it: `void` is written, so no shim starts any more */
-    if (rc == CAM_OK && *finding_out == ATTEMPT_LIVES &&
-        attempt_path(job_dir, attempt, "endpoint", path, err) == CAM_OK) {
-        rc = cam_file_replace(path, endpoint, strlen(endpoint), 0600, err);
-    }
     return rc;
+}
+
+enum cam_code attempt_folder_point(const char *job_dir, int attempt, const char *endpoint,
+                                   struct cam_err *err)
+{
+    char path[CAM_PATH_SIZE];
+    char *known = NULL;
+    size_t size = 0;
+    struct cam_err ignored;
+    enum cam_code rc = attempt_path(job_dir, attempt, "endpoint", path, err);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    bool same = cam_file_read(path, RECORD_BYTES_MAX, &known, &size, &ignored) == CAM_OK &&
+                strcmp(known, endpoint) == 0;
+    cam_free(known);
+    return same ? CAM_OK : cam_file_replace(path, endpoint, strlen(endpoint), 0600, err);
 }
 
 /* ---------------------------------------------------------------- proof of death */

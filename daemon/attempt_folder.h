@@ -45,9 +45,13 @@ enum attempt_finding {
 
 /* How an attempt of an earlier daemon is.  rebooted_out: it belongs to another boot. */
 CAM_CHECKED enum cam_code attempt_folder_find(const char *job_dir, int attempt,
-                                              const char *endpoint,
                                               enum attempt_finding *finding_out, int *pidfd_out,
                                               bool *rebooted_out, struct cam_err *err);
+
+/* Tells the ranks where to report; writes nothing where they know already.  A failure leaves them
+ * as they were: they train on, unheard. */
+CAM_CHECKED enum cam_code attempt_folder_point(const char *job_dir, int attempt,
+                                               const char *endpoint, struct cam_err *err);
 
 /* After the shim has gone: ends strays, and is true once nothing of the attempt lives (every
  * rank's lock is free and no process carries the mark) or the shim left its record. */

@@ -87,25 +87,35 @@ struct submit_op {
     size_t unmet_count;
 };
 
+/* Jobs that `id` waits for and that have not succeeded; room is at least 1. */
+static enum cam_code read_unmet(struct database *db, int64_t id, size_t room, int64_t *out,
+                                size_t *count_out, struct cam_err *err)
+{
+    struct query q;
+    *count_out = 0;
+    enum cam_code rc =
+        database_query(db, &q, err,
+                       "SELECT after_id FROM dependencies JOIN jobs ON jobs.id = after_id WHERE "
+                       "job_id = ? AND state <> 'succeeded' ORDER BY after_id LIMIT ?",
+                       "ii", id, (int64_t)room);
+    while (rc == CAM_OK && query_next(&q, &rc, err)) {
+        out[(*count_out)++] = query_int(&q, 0);
+    }
+    query_end(&q);
+    return rc;
+}
+
 static enum cam_code run_submit(struct database *db, struct store_op *op, struct cam_err *err)
 {
     struct submit_op *submit = (struct submit_op *)op;
-    struct query q;
     submit->unmet_count = 0;
     enum cam_code rc =
         records_submit(db, submit->job, submit->now_ms, &submit->id, &submit->existed, err);
     if (rc != CAM_OK || submit->existed || submit->job->after_count == 0) {
         return rc;
     }
-    rc = database_query(db, &q, err,
-                        "SELECT after_id FROM dependencies JOIN jobs ON jobs.id = after_id WHERE "
-                        "job_id = ? AND state <> 'succeeded'",
-                        "i", submit->id);
-    while (rc == CAM_OK && query_next(&q, &rc, err)) {
-        submit->unmet[submit->unmet_count++] = query_int(&q, 0);
-    }
-    query_end(&q);
-    return rc;
+    return read_unmet(db, submit->id, submit->job->after_count, submit->unmet, &submit->unmet_count,
+                      err);
 }
 
 static void submit_done(struct store_op *op)
@@ -168,6 +178,7 @@ struct change_op {
     int64_t now_ms;
     struct job_change change;
     struct sched_event back; /* for a resume: the job as the scheduler must know it again */
+    int64_t unmet[JOB_AFTER_MAX];
 };
 
 static enum cam_code run_change(struct database *db, struct store_op *op, struct cam_err *err)
@@ -187,10 +198,13 @@ static enum cam_code run_change(struct database *db, struct store_op *op, struct
                                             .state = JOB_QUEUED,
                                             .ranks_min = (int32_t)query_int(&q, 0),
                                             .ranks_max = (int32_t)query_int(&q, 1),
-                                            .priority = (int32_t)query_int(&q, 2)};
+                                            .priority = (int32_t)query_int(&q, 2),
+                                            .after = change->unmet};
     }
     query_end(&q);
-    return rc;
+    return rc == CAM_OK ? read_unmet(db, change->id, JOB_AFTER_MAX, change->unmet,
+                                     &change->back.after_count, err)
+                        : rc;
 }
 
 static void change_done(struct store_op *op)
@@ -322,6 +336,10 @@ static void start_done(struct store_op *op)
     } else {
         core_follow(core, &start->change);
         core->ports.launcher.launch(core->ports.launcher.self, &start->order);
+        if (core->draining) { /* it was on its way when the drain began */
+            live->drained = true;
+            core_stop_attempt(core, live, false, DRAIN_REASON);
+        }
     }
     cam_arena_destroy(start->arena);
     cam_free(start);
@@ -415,7 +433,7 @@ static enum cam_code load_jobs(struct core *core, struct database *reader, struc
         "('queued', 'held', 'starting', 'running', 'stopping') ORDER BY id",
         "");
     while (rc == CAM_OK && query_next(&q, &rc, err)) {
-        int64_t after[64];
+        int64_t after[JOB_AFTER_MAX];
         struct sched_event event = {
             .kind = SCHED_ADDED,
             .id = query_int(&q, 0),
@@ -427,15 +445,7 @@ static enum cam_code load_jobs(struct core *core, struct database *reader, struc
             .after = after,
         };
         if (query_int(&q, 6) > 0) {
-            struct query deps;
-            rc = database_query(reader, &deps, err,
-                                "SELECT after_id FROM dependencies JOIN jobs ON jobs.id = "
-                                "after_id WHERE job_id = ? AND state <> 'succeeded' LIMIT 64",
-                                "i", event.id);
-            while (rc == CAM_OK && query_next(&deps, &rc, err)) {
-                after[event.after_count++] = query_int(&deps, 0);
-            }
-            query_end(&deps);
+            rc = read_unmet(reader, event.id, JOB_AFTER_MAX, after, &event.after_count, err);
         }
         rc = rc == CAM_OK ? scheduler_apply(core->scheduler, &event, err) : rc;
     }

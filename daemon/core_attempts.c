@@ -93,7 +93,7 @@ void core_drain(struct core *core)
     while ((live = job_index_walk(&core->live, &at)) != NULL) {
         if (!live->stop_asked) {
             live->drained = true;
-            core_stop_attempt(core, live, false, "the daemon drains");
+            core_stop_attempt(core, live, false, DRAIN_REASON);
         }
     }
 }

@@ -8,6 +8,9 @@
 #include "daemon/job_index.h"
 #include "daemon/scheduler.h"
 
+/* For rank 0's log. */
+#define DRAIN_REASON "the daemon drains"
+
 struct core {
     struct core_options options;
     struct core_ports ports;

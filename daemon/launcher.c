@@ -14,6 +14,8 @@
 #include <unistd.h>
 #include <uv.h>
 
+enum { PROVE_AGAIN_MS = 1000 };
+
 /* An attempt from its launch (or adoption) to its proof of death. */
 struct flight {
     struct flight *next;
@@ -32,6 +34,7 @@ struct flight {
     uv_process_t process;
     int pidfd; /* of an adopted shim, or -1 */
     uv_poll_t poll;
+    uv_timer_t pause; /* between two tries to prove its death */
     enum attempt_finding finding;
     bool rebooted;
     bool proved;
@@ -153,13 +156,26 @@ static void bury_work(void *context)
     }
 }
 
+static void pause_closed(uv_handle_t *handle)
+{
+    bury(handle->data);
+}
+
+static void pause_over(uv_timer_t *timer)
+{
+    uv_close((uv_handle_t *)timer, pause_closed);
+}
+
 static void bury_done(void *context)
 {
     struct flight *flight = context;
     if (!flight->proved) {
         cam_log(CAM_LOG_WARN, "launcher", "job=%lld attempt=%d is not proved dead yet",
                 (long long)flight->job_id, flight->attempt);
-        bury(flight);
+        /* A pause, since the pool's few threads serve the clients too. */
+        (void)uv_timer_init(loop_uv(flight->launcher->options.loop), &flight->pause);
+        flight->pause.data = flight;
+        (void)uv_timer_start(&flight->pause, pause_over, PROVE_AGAIN_MS, 0);
         return;
     }
     struct post_mortem mortem = flight->mortem;
@@ -331,13 +347,18 @@ static void shim_gone(uv_poll_t *poll, int status, int events)
 static void find_work(void *context)
 {
     struct flight *flight = context;
-    flight->rc =
-        attempt_folder_find(flight->job_dir, flight->attempt, flight->launcher->options.endpoint,
-                            &flight->finding, &flight->pidfd, &flight->rebooted, &flight->err);
+    flight->rc = attempt_folder_find(flight->job_dir, flight->attempt, &flight->finding,
+                                     &flight->pidfd, &flight->rebooted, &flight->err);
     if (flight->rc == CAM_OK && flight->finding == ATTEMPT_LIVES) {
         flight->mortem.job_id = flight->job_id;
         flight->mortem.attempt = flight->attempt;
         attempt_folder_read(flight->job_dir, &flight->mortem);
+        struct cam_err err;
+        if (attempt_folder_point(flight->job_dir, flight->attempt,
+                                 flight->launcher->options.endpoint, &err) != CAM_OK) {
+            (void)snprintf(flight->mortem.warning, sizeof flight->mortem.warning,
+                           "its ranks cannot be told where to report: %.900s", err.text);
+        }
     }
 }
 

@@ -16,6 +16,8 @@
 #include <stdint.h>
 
 /* A job as admitted (admission.h); text and lists belong to the caller. */
+enum { JOB_AFTER_MAX = 64 }; /* jobs that one may wait for */
+
 struct new_job {
     const char *request_key; /* NULL: none */
     int64_t owner_uid;

@@ -93,6 +93,24 @@ static void become_mpirun(const struct shim *shim, pid_t parent, int output_fd, 
     _exit(127);
 }
 
+/* Its name can be guessed and its parent is everybody's: what is there already must be ours. */
+static enum cam_code make_scratch(const char *path, struct cam_err *err)
+{
+    struct stat found;
+    if (mkdir(path, 0700) == 0) {
+        return CAM_OK;
+    }
+    if (errno != EEXIST) {
+        return cam_fail_errno(err, errno, "%s: cannot create", path);
+    }
+    if (lstat(path, &found) != 0) {
+        return cam_fail_errno(err, errno, "%s: cannot look at it", path);
+    }
+    return S_ISDIR(found.st_mode) && found.st_uid == geteuid() && (found.st_mode & 077) == 0
+               ? CAM_OK
+               : cam_fail(err, CAM_DENIED, "%s: is there already, and not a private folder", path);
+}
+
 static enum cam_code start_mpirun(struct shim *shim, struct cam_err *err)
 {
     int out[2];
@@ -103,8 +121,9 @@ static enum cam_code start_mpirun(struct shim *shim, struct cam_err *err)
     if (rc != CAM_OK) {
         return rc;
     }
-    if (mkdir(shim->order.scratch, 0700) != 0 && errno != EEXIST) {
-        return cam_fail_errno(err, errno, "%s: cannot create", shim->order.scratch);
+    rc = make_scratch(shim->order.scratch, err);
+    if (rc != CAM_OK) {
+        return rc;
     }
     if (pipe2(out, O_CLOEXEC) != 0 || pipe2(report, O_CLOEXEC) != 0) {
         return cam_fail_errno(err, errno, "cannot make a pipe");

@@ -44,8 +44,9 @@ static void rotate(struct output *output)
 
 bool output_copy(struct output *output)
 {
+    enum { PIECES_MAX = 16 }; /* of 64 KiB: a full pipe, of any size that a user may set */
     char bytes[64 * 1024];
-    for (;;) {
+    for (int i = 0; i < PIECES_MAX; i++) {
         ssize_t got = read(output->pipe_fd, bytes, sizeof bytes);
         if (got < 0 && errno == EINTR) {
             continue;
@@ -62,6 +63,7 @@ bool output_copy(struct output *output)
             output->written += got;
         }
     }
+    return true;
 }
 
 void output_close(struct output *output)

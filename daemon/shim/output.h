@@ -22,7 +22,8 @@ struct output {
 CAM_CHECKED enum cam_code output_open(struct output *output, int pipe_fd, const char *path,
                                       int64_t limit, struct cam_err *err);
 
-/* Copies what is there; false at the pipe's end.  A disk that takes nothing costs the text, never
+/* Copies what is there, 1 MiB at most, so that who never stops printing does not keep the caller
+ * from its signals; false at the pipe's end.  A disk that takes nothing costs the text, never
  * the training: it is dropped. */
 bool output_copy(struct output *output);
 

@@ -1,0 +1,176 @@
+/* The core between requests and attempts; the store runs inline, the outside is this file. */
+#include "daemon/core.h"
+
+#include "../unit.h"
+#include "jobs.h"
+
+#include <string.h>
+
+struct outside {
+    struct store *store;
+    struct core *core;
+    int launched;
+    int killed;
+    int64_t last_id;
+    enum cam_code last_rc;
+};
+
+static int64_t now(void *self)
+{
+    (void)self;
+    return 1000;
+}
+
+static bool ask_stop(void *self, int64_t job_id, const char *reason)
+{
+    (void)self;
+    (void)job_id;
+    (void)reason;
+    return false;
+}
+
+static void wake_at(void *self, int64_t due_ms)
+{
+    (void)self;
+    (void)due_ms;
+}
+
+static void changed(void *self, int64_t job_id)
+{
+    (void)self;
+    (void)job_id;
+}
+
+static void note(void *self, int64_t job_id, const char *text)
+{
+    (void)self;
+    fail_msg("job %lld: %s", (long long)job_id, text);
+}
+
+static void fatal(void *self, const struct cam_err *why)
+{
+    (void)self;
+    fail_msg("%s", why->text);
+}
+
+static void launch(void *self, const struct launch_order *order)
+{
+    (void)order;
+    ((struct outside *)self)->launched++;
+}
+
+static void adopt(void *self, int64_t job_id, int attempt, const char *scratch)
+{
+    (void)self;
+    (void)attempt;
+    fail_msg("job %lld adopted from %s", (long long)job_id, scratch);
+}
+
+static void kill_attempt(void *self, int64_t job_id, int attempt)
+{
+    (void)job_id;
+    (void)attempt;
+    ((struct outside *)self)->killed++;
+}
+
+static void submitted(void *context, enum cam_code rc, const struct cam_err *err, int64_t id,
+                      bool existed)
+{
+    struct outside *outside = context;
+    ASSERT_OK(rc, *err);
+    assert_false(existed);
+    outside->last_id = id;
+}
+
+static void answered(void *context, enum cam_code rc, const struct cam_err *err,
+                     const struct job_change *change)
+{
+    (void)change;
+    ASSERT_OK(rc, *err);
+    ((struct outside *)context)->last_rc = rc;
+}
+
+static int set_up(void **state)
+{
+    static struct outside outside;
+    struct cam_err err = {0};
+    outside = (struct outside){0};
+    struct store_options storage = {.path = ":memory:", .inline_mode = true};
+    ASSERT_OK(store_open(&storage, &outside.store, &err), err);
+    struct core_options options = {.store = outside.store,
+                                   .slots = 4,
+                                   .jobs_dir = "/jobs",
+                                   .scratch_prefix = "/dev/shm/test",
+                                   .stop_grace_ms = 1000,
+                                   .silent_limit_ms = 1000,
+                                   .attach_limit_ms = 1000};
+    struct core_ports ports = {.launcher = {&outside, launch, adopt, kill_attempt},
+                               .self = &outside,
+                               .monotonic_ms = now,
+                               .wall_ms = now,
+                               .ask_stop = ask_stop,
+                               .wake_at = wake_at,
+                               .changed = changed,
+                               .note = note,
+                               .fatal = fatal};
+    ASSERT_OK(core_create(&options, &ports, &outside.core, &err), err);
+    *state = &outside;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct outside *outside = *state;
+    core_destroy(outside->core);
+    store_close(outside->store);
+    return 0;
+}
+
+/* Its row is on its way to the disk when the drain begins. */
+static void test_a_drain_stops_what_is_about_to_start(void **state)
+{
+    struct outside *outside = *state;
+    struct new_job job = test_job(NULL);
+    core_submit(outside->core, &job, submitted, outside);
+    store_deliver(outside->store); /* stored; the start is submitted */
+    assert_int_equal(0, outside->launched);
+    core_drain(outside->core);
+    store_deliver(outside->store);
+    assert_int_equal(1, outside->launched);
+    assert_int_equal(1, outside->killed);
+}
+
+static void test_a_resumed_job_still_waits_for_others(void **state)
+{
+    struct outside *outside = *state;
+    struct new_job first = test_job(NULL);
+    struct new_job second = test_job(NULL);
+    char reason[128];
+    first.hold = true;
+    core_submit(outside->core, &first, submitted, outside);
+    store_deliver(outside->store);
+    const int64_t after[] = {outside->last_id};
+    second.after = after;
+    second.after_count = 1;
+    core_submit(outside->core, &second, submitted, outside);
+    store_deliver(outside->store);
+    core_change(outside->core, outside->last_id, JOB_EVENT_CANCEL, false, answered, outside);
+    store_deliver(outside->store);
+    core_change(outside->core, outside->last_id, JOB_EVENT_RESUME, false, answered, outside);
+    store_deliver(outside->store);
+    store_deliver(outside->store);
+    assert_int_equal(0, outside->launched);
+    core_reason(outside->core, outside->last_id, reason, sizeof reason);
+    assert_string_equal("waits for job 1", reason);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_drain_stops_what_is_about_to_start, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_resumed_job_still_waits_for_others, set_up,
+                                        tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
