@@ -10,7 +10,10 @@
 #include <sys/socket.h>
 #include <uv.h>
 
-enum { READ_BYTES = 64 * 1024 };
+enum {
+    READ_BYTES = 64 * 1024,
+    REFERENCES_MAX = 512, /* requests and answers under way; above, no more is read */
+};
 
 struct stream {
     uv_pipe_t pipe;
@@ -25,9 +28,12 @@ struct stream {
     bool closing;
     bool finishing;
     bool reading;
+    bool paused;              /* not reading until fewer requests and answers are under way */
     struct drain_wait *waits; /* who wants to send more, newest first */
     void *data;
 };
+
+static void stream_read(struct stream *stream);
 
 struct drain_wait {
     struct drain_wait *next;
@@ -47,9 +53,17 @@ void stream_hold(struct stream *stream)
     stream->references++;
 }
 
+static bool is_busy(const struct stream *stream)
+{
+    return stream->backlog_bytes > STREAM_BACKLOG_MAX || stream->references > REFERENCES_MAX;
+}
+
 void stream_drop(struct stream *stream)
 {
     if (--stream->references > 0) {
+        if (stream->paused && !is_busy(stream)) {
+            stream_read(stream);
+        }
         return;
     }
     frame_reader_release(&stream->reader);
@@ -214,6 +228,9 @@ static void take_frames(struct stream *stream)
         } else {
             stream->options.handlers.received(stream->options.handlers.self, stream, envelope);
         }
+        if (stream->greeted && !stream->finishing && !stream->closing) {
+            (void)uv_timer_stop(&stream->timer); /* what follows is another frame, begun now */
+        }
         cam__envelope__free_unpacked(envelope, NULL);
     }
     if (rc != CAM_OK) {
@@ -230,6 +247,9 @@ static void got_bytes(uv_stream_t *uv, ssize_t size, const uv_buf_t *buffer)
         stream_close(stream);
         return;
     }
+    if (stream->finishing) {
+        return; /* nothing more is taken from a peer that was told to go */
+    }
     stream_hold(stream);
     enum cam_code rc = frame_reader_add(&stream->reader, buffer->base, (size_t)size, &err);
     if (rc != CAM_OK) {
@@ -239,9 +259,13 @@ static void got_bytes(uv_stream_t *uv, ssize_t size, const uv_buf_t *buffer)
         take_frames(stream);
     }
     watch_frame(stream);
-    if (stream->backlog_bytes > STREAM_BACKLOG_MAX && !stream->closing) {
+    if (is_busy(stream) && !stream->closing) {
         stream->reading = false;
+        stream->paused = true;
         (void)uv_read_stop(uv);
+        if (stream->greeted && !stream->finishing) {
+            (void)uv_timer_stop(&stream->timer); /* the delay is ours */
+        }
     }
     stream_drop(stream);
 }
@@ -257,6 +281,8 @@ static void stream_read(struct stream *stream)
 {
     if (!stream->reading && !stream->closing) {
         stream->reading = true;
+        stream->paused = false;
+        watch_frame(stream);
         if (uv_read_start((uv_stream_t *)&stream->pipe, give_buffer, got_bytes) != 0) {
             stream_close(stream);
         }
@@ -265,7 +291,6 @@ static void stream_read(struct stream *stream)
 
 void stream_begin(struct stream *stream)
 {
-    watch_frame(stream);
     stream_read(stream);
 }
 
@@ -280,7 +305,6 @@ static void wrote(uv_write_t *uv, int status)
         stream_close(stream);
     }
     if (stream->backlog_bytes < STREAM_BACKLOG_MAX) {
-        stream_read(stream);
         tell_drained(stream);
     }
     stream_drop(stream);
@@ -293,9 +317,15 @@ void stream_send(struct stream *stream, const Cam__Envelope *envelope)
         return;
     }
     struct stream_write *write = cam_alloc(1, sizeof *write);
-    if (write == NULL || frame_pack(envelope, &write->bytes, &write->size, &err) != CAM_OK) {
+    enum cam_code rc = write == NULL ? cam_fail(&err, CAM_NO_MEMORY, "a message")
+                                     : frame_pack(envelope, &write->bytes, &write->size, &err);
+    if (rc != CAM_OK) {
         cam_free(write);
-        stream_close(stream);
+        if (rc == CAM_PROTOCOL) { /* longer than a frame; this answer is shorter */
+            stream_send_error(stream, envelope->request_id, CAM_UNSUPPORTED, err.text);
+        } else {
+            stream_close(stream);
+        }
         return;
     }
     uv_buf_t buffer = uv_buf_init((char *)write->bytes, (unsigned)write->size);

@@ -11,6 +11,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
@@ -189,6 +190,28 @@ class Refusals(unittest.TestCase):
             time.sleep(0.2)
             good.send(STATUS[5:])
             self.assertIn(str(daemon.state).encode(), good.receive())
+
+    def test_a_peer_that_always_has_a_frame_open(self):
+        with Daemon(slots=2, env=FAKE, args=["--frame-limit", "1"]) as daemon:
+            busy = Peer(daemon)
+            busy.send(hello(1) + STATUS[:5])
+            busy.receive()
+            end = time.monotonic() + 2
+            while time.monotonic() < end:
+                busy.send(STATUS[5:] + STATUS[:5])
+                self.assertIn(str(daemon.state).encode(), busy.receive())
+                time.sleep(0.05)
+
+    def test_a_peer_that_asks_much_and_reads_late(self):
+        with Daemon(slots=2, env=FAKE, args=["--frame-limit", "1"]) as daemon:
+            eager = Peer(daemon)
+            sender = threading.Thread(target=eager.send, args=(hello(1) + STATUS * 30000,))
+            sender.start()
+            time.sleep(1.5)
+            eager.receive()
+            for _ in range(30000):
+                self.assertIn(b"state", eager.receive())
+            sender.join()
 
     @unittest.skipUnless(os.getuid() == 0, "only root can be somebody else")
     def test_another_user_is_refused(self):
