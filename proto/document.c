@@ -280,6 +280,7 @@ static enum cam_code build_node(struct builder *b, const yaml_event_t *event, in
     if (node == NULL) {
         return no_memory(b, err);
     }
+    node->file_name = b->file_name;
     node->line = mark_line(event->start_mark);
     if (event->type == YAML_SCALAR_EVENT) {
         rc = build_scalar(b, event, node, err);

@@ -23,6 +23,7 @@ struct doc_node {
     enum doc_kind kind;
     int line;                /* from 1; 0: made by --set */
     bool quoted;             /* a scalar in quotes is text, never a number, boolean or null */
+    const char *file_name;   /* for errors; the caller's */
     const char *text;        /* scalar: its text, else NULL */
     size_t count;            /* list: items, map: entries */
     struct doc_node **items; /* list: items, map: values; never NULL entries */
@@ -30,7 +31,8 @@ struct doc_node {
     int *key_lines;          /* map only: the line of each key */
 };
 
-/* Parses text; errors are "FILE:LINE: what was found, what is allowed". */
+/* Parses text; file_name must live as long as the tree.  Errors are "FILE:LINE: what was found,
+ * what is allowed". */
 CAM_CHECKED enum cam_code document_parse(const char *file_name, const char *text, size_t size,
                                          struct cam_arena *arena, struct doc_node **root_out,
                                          struct cam_err *err);
@@ -62,8 +64,8 @@ bool doc_given(const struct doc_node *node);
  * stand in names[count]; an unknown one is "FILE:LINE: unknown key 'x' of WHAT, did you mean 'y'"
  * and lists what is allowed.  NULL attributes are an empty map.
  */
-CAM_CHECKED enum cam_code doc_check_keys(const struct doc_node *map, const char *file_name,
-                                         const char *what, const char *const *names, size_t count,
+CAM_CHECKED enum cam_code doc_check_keys(const struct doc_node *map, const char *what,
+                                         const char *const *names, size_t count,
                                          struct cam_err *err);
 
 /* One scalar as a number: a whole decimal, a decimal with fraction or exponent, a boolean.  False
@@ -74,20 +76,18 @@ bool doc_bool(const struct doc_node *node, bool *out);
 
 /* Scalars with range checks; the error names file, line, key, what was found and the range.
  * A missing key leaves *out unchanged (the default). */
-CAM_CHECKED enum cam_code doc_read_int(const struct doc_node *map, const char *file_name,
-                                       const char *key, int64_t least, int64_t most, int64_t *out,
-                                       struct cam_err *err);
-CAM_CHECKED enum cam_code doc_read_real(const struct doc_node *map, const char *file_name,
-                                        const char *key, double least, double most, double *out,
+CAM_CHECKED enum cam_code doc_read_int(const struct doc_node *map, const char *key, int64_t least,
+                                       int64_t most, int64_t *out, struct cam_err *err);
+CAM_CHECKED enum cam_code doc_read_real(const struct doc_node *map, const char *key, double least,
+                                        double most, double *out, struct cam_err *err);
+CAM_CHECKED enum cam_code doc_read_bool(const struct doc_node *map, const char *key, bool *out,
                                         struct cam_err *err);
-CAM_CHECKED enum cam_code doc_read_bool(const struct doc_node *map, const char *file_name,
-                                        const char *key, bool *out, struct cam_err *err);
 /* One of names[count]; *out is its index. */
-CAM_CHECKED enum cam_code doc_read_choice(const struct doc_node *map, const char *file_name,
-                                          const char *key, const char *const *names, size_t count,
-                                          int *out, struct cam_err *err);
+CAM_CHECKED enum cam_code doc_read_choice(const struct doc_node *map, const char *key,
+                                          const char *const *names, size_t count, int *out,
+                                          struct cam_err *err);
 /* Any text, not empty. */
-CAM_CHECKED enum cam_code doc_read_text(const struct doc_node *map, const char *file_name,
-                                        const char *key, const char **out, struct cam_err *err);
+CAM_CHECKED enum cam_code doc_read_text(const struct doc_node *map, const char *key,
+                                        const char **out, struct cam_err *err);
 
 #endif

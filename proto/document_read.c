@@ -101,15 +101,15 @@ bool doc_given(const struct doc_node *node)
     return node->text[0] != '\0' && strcmp(node->text, "null") != 0 && strcmp(node->text, "~") != 0;
 }
 
-enum cam_code doc_check_keys(const struct doc_node *map, const char *file_name, const char *what,
-                             const char *const *names, size_t count, struct cam_err *err)
+enum cam_code doc_check_keys(const struct doc_node *map, const char *what, const char *const *names,
+                             size_t count, struct cam_err *err)
 {
     char found[FOUND_SIZE];
     if (!doc_given(map)) {
         return CAM_OK;
     }
     if (map->kind != DOC_MAP) {
-        return doc_fail(file_name, map->line, err, "%s is %s, a map of keys is expected", what,
+        return doc_fail(map->file_name, map->line, err, "%s is %s, a map of keys is expected", what,
                         doc_describe(map, found, sizeof found));
     }
     for (size_t i = 0; i < map->count; i++) {
@@ -126,7 +126,7 @@ enum cam_code doc_check_keys(const struct doc_node *map, const char *file_name, 
         }
         const char *near = cam_nearest(map->keys[i], names, count);
         enum cam_code rc = doc_fail(
-            file_name, map->key_lines[i], err, "unknown key '%s' of %s%s%s%s; allowed: %s",
+            map->file_name, map->key_lines[i], err, "unknown key '%s' of %s%s%s%s; allowed: %s",
             map->keys[i], what, near != NULL ? ", did you mean '" : "", near != NULL ? near : "",
             near != NULL ? "'?" : "", allowed.bytes != NULL ? allowed.bytes : "none");
         cam_text_release(&allowed);
@@ -212,8 +212,8 @@ bool doc_bool(const struct doc_node *node, bool *out)
     return true;
 }
 
-enum cam_code doc_read_int(const struct doc_node *map, const char *file_name, const char *key,
-                           int64_t least, int64_t most, int64_t *out, struct cam_err *err)
+enum cam_code doc_read_int(const struct doc_node *map, const char *key, int64_t least, int64_t most,
+                           int64_t *out, struct cam_err *err)
 {
     char found[FOUND_SIZE];
     const struct doc_node *node = doc_get(map, key);
@@ -223,11 +223,11 @@ enum cam_code doc_read_int(const struct doc_node *map, const char *file_name, co
     }
     if (!doc_int(node, &value) || value < least || value > most) {
         if (most == INT64_MAX) {
-            return doc_fail(file_name, doc_line(map, key), err,
+            return doc_fail(map->file_name, doc_line(map, key), err,
                             "%s is %s, a whole number of at least %" PRId64 " is expected", key,
                             doc_describe(node, found, sizeof found), least);
         }
-        return doc_fail(file_name, doc_line(map, key), err,
+        return doc_fail(map->file_name, doc_line(map, key), err,
                         "%s is %s, a whole number from %" PRId64 " to %" PRId64 " is expected", key,
                         doc_describe(node, found, sizeof found), least, most);
     }
@@ -235,8 +235,8 @@ enum cam_code doc_read_int(const struct doc_node *map, const char *file_name, co
     return CAM_OK;
 }
 
-enum cam_code doc_read_real(const struct doc_node *map, const char *file_name, const char *key,
-                            double least, double most, double *out, struct cam_err *err)
+enum cam_code doc_read_real(const struct doc_node *map, const char *key, double least, double most,
+                            double *out, struct cam_err *err)
 {
     char found[FOUND_SIZE];
     const struct doc_node *node = doc_get(map, key);
@@ -245,7 +245,7 @@ enum cam_code doc_read_real(const struct doc_node *map, const char *file_name, c
         return CAM_OK;
     }
     if (!doc_real(node, &value) || value < least || value > most) {
-        return doc_fail(file_name, doc_line(map, key), err,
+        return doc_fail(map->file_name, doc_line(map, key), err,
                         "%s is %s, a number from %g to %g is expected", key,
                         doc_describe(node, found, sizeof found), least, most);
     }
@@ -253,20 +253,20 @@ enum cam_code doc_read_real(const struct doc_node *map, const char *file_name, c
     return CAM_OK;
 }
 
-enum cam_code doc_read_bool(const struct doc_node *map, const char *file_name, const char *key,
-                            bool *out, struct cam_err *err)
+enum cam_code doc_read_bool(const struct doc_node *map, const char *key, bool *out,
+                            struct cam_err *err)
 {
     char found[FOUND_SIZE];
     const struct doc_node *node = doc_get(map, key);
     if (node == NULL || doc_bool(node, out)) {
         return CAM_OK;
     }
-    return doc_fail(file_name, doc_line(map, key), err, "%s is %s, true or false is expected", key,
-                    doc_describe(node, found, sizeof found));
+    return doc_fail(map->file_name, doc_line(map, key), err, "%s is %s, true or false is expected",
+                    key, doc_describe(node, found, sizeof found));
 }
 
-enum cam_code doc_read_choice(const struct doc_node *map, const char *file_name, const char *key,
-                              const char *const *names, size_t count, int *out, struct cam_err *err)
+enum cam_code doc_read_choice(const struct doc_node *map, const char *key, const char *const *names,
+                              size_t count, int *out, struct cam_err *err)
 {
     char found[FOUND_SIZE];
     const struct doc_node *node = doc_get(map, key);
@@ -286,7 +286,7 @@ enum cam_code doc_read_choice(const struct doc_node *map, const char *file_name,
     }
     const char *near = text ? cam_nearest(node->text, names, count) : NULL;
     enum cam_code rc =
-        doc_fail(file_name, doc_line(map, key), err, "%s is %s%s%s%s; allowed: %s", key,
+        doc_fail(map->file_name, doc_line(map, key), err, "%s is %s%s%s%s; allowed: %s", key,
                  doc_describe(node, found, sizeof found), near != NULL ? ", did you mean '" : "",
                  near != NULL ? near : "", near != NULL ? "'?" : "",
                  allowed.bytes != NULL ? allowed.bytes : "none");
@@ -294,8 +294,8 @@ enum cam_code doc_read_choice(const struct doc_node *map, const char *file_name,
     return rc;
 }
 
-enum cam_code doc_read_text(const struct doc_node *map, const char *file_name, const char *key,
-                            const char **out, struct cam_err *err)
+enum cam_code doc_read_text(const struct doc_node *map, const char *key, const char **out,
+                            struct cam_err *err)
 {
     char found[FOUND_SIZE];
     const struct doc_node *node = doc_get(map, key);
@@ -303,8 +303,8 @@ enum cam_code doc_read_text(const struct doc_node *map, const char *file_name, c
         return CAM_OK;
     }
     if (node->kind != DOC_SCALAR || !doc_given(node) || node->text[0] == '\0') {
-        return doc_fail(file_name, doc_line(map, key), err, "%s is %s, a text is expected", key,
-                        doc_describe(node, found, sizeof found));
+        return doc_fail(map->file_name, doc_line(map, key), err, "%s is %s, a text is expected",
+                        key, doc_describe(node, found, sizeof found));
     }
     *out = node->text;
     return CAM_OK;

@@ -1,17 +1,19 @@
 #include "proto/document.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A value of --set carries no line of the file. */
-static void forget_lines(struct doc_node *node)
+/* A value of --set stands for the file, on no line of it. */
+static void take_in(struct doc_node *node, const char *file_name)
 {
     node->line = 0;
+    node->file_name = file_name;
     for (size_t i = 0; i < node->count; i++) {
         if (node->kind == DOC_MAP) {
             node->key_lines[i] = 0;
         }
-        forget_lines(node->items[i]);
+        take_in(node->items[i], file_name);
     }
 }
 
@@ -44,8 +46,9 @@ static struct doc_node **add_key(struct doc_node *map, const char *name, struct 
     if (empty == NULL || key == NULL || items == NULL || keys == NULL || key_lines == NULL) {
         return NULL;
     }
-    *empty = (struct doc_node){.kind = DOC_SCALAR, .text = ""};
+    *empty = (struct doc_node){.kind = DOC_SCALAR, .file_name = map->file_name, .text = ""};
     if (count > 0) {
+        assert(map->items != NULL && map->keys != NULL && map->key_lines != NULL);
         memcpy(items, map->items, count * sizeof(struct doc_node *));
         memcpy(keys, map->keys, count * sizeof *keys);
         memcpy(key_lines, map->key_lines, count * sizeof *key_lines);
@@ -65,7 +68,8 @@ static enum cam_code make_slot(struct doc_node *node, const char *name, struct c
 {
     char found[64];
     if (node->kind == DOC_SCALAR && !doc_given(node)) {
-        *node = (struct doc_node){.kind = DOC_MAP, .line = node->line};
+        *node =
+            (struct doc_node){.kind = DOC_MAP, .line = node->line, .file_name = node->file_name};
     }
     struct doc_node **slot = slot_of(node, name);
     if (slot != NULL) {
@@ -138,7 +142,7 @@ enum cam_code document_set(struct doc_node *root, const char *assignment, struct
         rc = document_parse("value", equals + 1, strlen(equals + 1), arena, &value, err);
     }
     if (rc == CAM_OK) {
-        forget_lines(value);
+        take_in(value, root->file_name);
         rc = set_value(root, path, value, arena, err);
     }
     if (rc != CAM_OK) {

@@ -58,6 +58,7 @@ static enum cam_code expand_data(const struct reading *r, struct doc_node *root,
         key_lines[0] = root->key_lines[i];
         *map = (struct doc_node){.kind = DOC_MAP,
                                  .line = data->line,
+                                 .file_name = data->file_name,
                                  .count = 1,
                                  .items = items,
                                  .keys = keys,
@@ -89,8 +90,7 @@ static enum cam_code check_keys(const struct reading *r, struct cam_err *err)
         }
         const struct doc_node *map =
             section[0] == '\0' ? r->job->root : doc_get(r->job->root, section);
-        rc = doc_check_keys(map, r->job->file_name, section[0] == '\0' ? "the job file" : section,
-                            names, count, err);
+        rc = doc_check_keys(map, section[0] == '\0' ? "the job file" : section, names, count, err);
     }
     return rc;
 }

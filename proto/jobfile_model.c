@@ -17,7 +17,7 @@ static struct doc_node *map_without(struct cam_arena *arena, const struct doc_no
     if (copy == NULL) {
         return NULL;
     }
-    *copy = (struct doc_node){.kind = DOC_MAP, .line = map->line};
+    *copy = (struct doc_node){.kind = DOC_MAP, .line = map->line, .file_name = map->file_name};
     copy->items = cam_arena_alloc(arena, map->count + 1, sizeof(struct doc_node *));
     copy->keys = cam_arena_alloc(arena, map->count + 1, sizeof *copy->keys);
     copy->key_lines = cam_arena_alloc(arena, map->count + 1, sizeof *copy->key_lines);
@@ -288,8 +288,7 @@ enum cam_code jobfile_read_optimizers(const struct reading *r, struct cam_err *e
         names[i] = job->parts[i].name;
     }
     bool by_part = is_by_part(r, node);
-    enum cam_code rc =
-        by_part ? doc_check_keys(node, job->file_name, "optimizer", names, count, err) : CAM_OK;
+    enum cam_code rc = by_part ? doc_check_keys(node, "optimizer", names, count, err) : CAM_OK;
     int line = doc_line(job->root, "optimizer");
     for (size_t i = 0; rc == CAM_OK && i < count; i++) {
         const struct doc_node *mine = by_part ? doc_get(node, names[i]) : node;

@@ -29,23 +29,21 @@ void layer_fail(struct layer *layer, const char *key, const char *format, ...)
 void layer_read_int(struct layer *layer, const char *key, int64_t least, int64_t most, int64_t *out)
 {
     if (layer->rc == CAM_OK) {
-        layer->rc =
-            doc_read_int(layer->attributes, file_name(layer), key, least, most, out, &layer->err);
+        layer->rc = doc_read_int(layer->attributes, key, least, most, out, &layer->err);
     }
 }
 
 void layer_read_real(struct layer *layer, const char *key, double least, double most, double *out)
 {
     if (layer->rc == CAM_OK) {
-        layer->rc =
-            doc_read_real(layer->attributes, file_name(layer), key, least, most, out, &layer->err);
+        layer->rc = doc_read_real(layer->attributes, key, least, most, out, &layer->err);
     }
 }
 
 void layer_read_bool(struct layer *layer, const char *key, bool *out)
 {
     if (layer->rc == CAM_OK) {
-        layer->rc = doc_read_bool(layer->attributes, file_name(layer), key, out, &layer->err);
+        layer->rc = doc_read_bool(layer->attributes, key, out, &layer->err);
     }
 }
 
@@ -53,8 +51,7 @@ void layer_read_choice(struct layer *layer, const char *key, const char *const *
                        int *out)
 {
     if (layer->rc == CAM_OK) {
-        layer->rc = doc_read_choice(layer->attributes, file_name(layer), key, names, count, out,
-                                    &layer->err);
+        layer->rc = doc_read_choice(layer->attributes, key, names, count, out, &layer->err);
     }
 }
 

@@ -124,15 +124,14 @@ _Static_assert(sizeof INITIALIZERS / sizeof INITIALIZERS[0] == INITIALIZER_COUNT
 static struct initial drawn_initial(struct layer *layer, const struct doc_node *map)
 {
     static const char *const KEYS[] = {"normal", "uniform"};
-    const char *file = layer->call->job->file_name;
     double width = 0.0;
     bool normal = doc_get(map, "normal") != NULL;
     if (layer->rc == CAM_OK) {
-        layer->rc = doc_check_keys(map, file, "initializer", KEYS, 2, &layer->err);
+        layer->rc = doc_check_keys(map, "initializer", KEYS, 2, &layer->err);
     }
     if (layer->rc == CAM_OK) {
         layer->rc =
-            doc_read_real(map, file, normal ? "normal" : "uniform", 0.0, 1e6, &width, &layer->err);
+            doc_read_real(map, normal ? "normal" : "uniform", 0.0, 1e6, &width, &layer->err);
     }
     return normal ? (struct initial){.kind = INITIAL_NORMAL, .second = width} : uniform_of(width);
 }

@@ -59,6 +59,7 @@ static enum cam_code attributes_of(const struct part_call *call, const struct la
         lines[0] = spec->line;
         *map = (struct doc_node){.kind = DOC_MAP,
                                  .line = spec->line,
+                                 .file_name = call->job->file_name,
                                  .count = 1,
                                  .items = items,
                                  .keys = keys,
@@ -66,7 +67,7 @@ static enum cam_code attributes_of(const struct part_call *call, const struct la
         given = map;
     }
     layer->attributes = given;
-    return doc_check_keys(given, call->job->file_name, spec->type, type->keys, count, err);
+    return doc_check_keys(given, spec->type, type->keys, count, err);
 }
 
 /* What the layers so far gave, by name. */

@@ -10,11 +10,10 @@ struct adam {
     double epsilon;
 };
 
-enum cam_code adam_read(const struct job_file *job, const struct optimizer_spec *spec,
-                        struct cam_arena *arena, struct update_info *out, struct cam_err *err)
+enum cam_code adam_read(const struct optimizer_spec *spec, struct cam_arena *arena,
+                        struct update_info *out, struct cam_err *err)
 {
     const struct doc_node *map = spec->attributes;
-    const char *file = job->file_name;
     struct adam *adam = cam_arena_alloc(arena, 1, sizeof *adam);
     if (adam == NULL) {
         return cam_fail(err, CAM_NO_MEMORY, "no memory for an optimizer");
@@ -27,10 +26,10 @@ enum cam_code adam_read(const struct job_file *job, const struct optimizer_spec 
     out->state_count = 2;
     out->state_names[0] = "exp_avg";
     out->state_names[1] = "exp_avg_sq";
-    enum cam_code rc = doc_read_real(map, file, "lr", 0.0, 100.0, &out->learning_rate, err);
-    rc = rc == CAM_OK ? doc_read_real(map, file, "beta1", 0.0, 0.999999, &out->beta1, err) : rc;
-    rc = rc == CAM_OK ? doc_read_real(map, file, "beta2", 0.0, 0.999999, &out->beta2, err) : rc;
-    return rc == CAM_OK ? doc_read_real(map, file, "epsilon", 1e-30, 1.0, &adam->epsilon, err) : rc;
+    enum cam_code rc = doc_read_real(map, "lr", 0.0, 100.0, &out->learning_rate, err);
+    rc = rc == CAM_OK ? doc_read_real(map, "beta1", 0.0, 0.999999, &out->beta1, err) : rc;
+    rc = rc == CAM_OK ? doc_read_real(map, "beta2", 0.0, 0.999999, &out->beta2, err) : rc;
+    return rc == CAM_OK ? doc_read_real(map, "epsilon", 1e-30, 1.0, &adam->epsilon, err) : rc;
 }
 
 void adam_update(const struct update_info *info, struct update_nodes *nodes)

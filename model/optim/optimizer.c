@@ -9,8 +9,8 @@ static const struct optimizer OPTIMIZERS[] = {
     {.name = "adam",
      .keys = {"lr", "beta1", "beta2", "epsilon"},
      .read = adam_read,
-     .update = adam_update                                                              },
-    {.name = "sgd",  .keys = {"lr", "momentum"},  .read = sgd_read, .update = sgd_update},
+     .update = adam_update},
+    {.name = "sgd", .keys = {"lr", "momentum"}, .read = sgd_read, .update = sgd_update},
 };
 enum { OPTIMIZER_COUNT = sizeof OPTIMIZERS / sizeof OPTIMIZERS[0] };
 _Static_assert(sizeof NAMES / sizeof NAMES[0] == OPTIMIZER_COUNT, "a name for every optimizer");
@@ -33,9 +33,9 @@ enum cam_code optimizer_read(const struct job_file *job, const struct optimizer_
             count++;
         }
         out->optimizer = i;
-        enum cam_code rc = doc_check_keys(spec->attributes, job->file_name, spec->type,
-                                          optimizer->keys, count, err);
-        return rc == CAM_OK ? optimizer->read(job, spec, arena, out, err) : rc;
+        enum cam_code rc =
+            doc_check_keys(spec->attributes, spec->type, optimizer->keys, count, err);
+        return rc == CAM_OK ? optimizer->read(spec, arena, out, err) : rc;
     }
     const char *near = cam_nearest(spec->type, NAMES, OPTIMIZER_COUNT);
     return doc_fail(job->file_name, spec->line, err,

@@ -27,8 +27,8 @@ struct optimizer {
     const char *name;
     const char *keys[OPTIMIZER_KEYS_MAX];
     /* Fills learning_rate, betas, options (in the arena), states. */
-    enum cam_code (*read)(const struct job_file *job, const struct optimizer_spec *spec,
-                          struct cam_arena *arena, struct update_info *out, struct cam_err *err);
+    enum cam_code (*read)(const struct optimizer_spec *spec, struct cam_arena *arena,
+                          struct update_info *out, struct cam_err *err);
     void (*update)(const struct update_info *info, struct update_nodes *nodes);
 };
 
@@ -39,11 +39,11 @@ CAM_CHECKED enum cam_code optimizer_read(const struct job_file *job,
 const struct optimizer *optimizer_get(int index);
 
 /* adam.c, sgd.c */
-enum cam_code adam_read(const struct job_file *job, const struct optimizer_spec *spec,
-                        struct cam_arena *arena, struct update_info *out, struct cam_err *err);
+enum cam_code adam_read(const struct optimizer_spec *spec, struct cam_arena *arena,
+                        struct update_info *out, struct cam_err *err);
 void adam_update(const struct update_info *info, struct update_nodes *nodes);
-enum cam_code sgd_read(const struct job_file *job, const struct optimizer_spec *spec,
-                       struct cam_arena *arena, struct update_info *out, struct cam_err *err);
+enum cam_code sgd_read(const struct optimizer_spec *spec, struct cam_arena *arena,
+                       struct update_info *out, struct cam_err *err);
 void sgd_update(const struct update_info *info, struct update_nodes *nodes);
 
 #endif

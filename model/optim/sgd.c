@@ -5,8 +5,8 @@ struct sgd {
     double momentum;
 };
 
-enum cam_code sgd_read(const struct job_file *job, const struct optimizer_spec *spec,
-                       struct cam_arena *arena, struct update_info *out, struct cam_err *err)
+enum cam_code sgd_read(const struct optimizer_spec *spec, struct cam_arena *arena,
+                       struct update_info *out, struct cam_err *err)
 {
     const struct doc_node *map = spec->attributes;
     struct sgd *sgd = cam_arena_alloc(arena, 1, sizeof *sgd);
@@ -15,11 +15,8 @@ enum cam_code sgd_read(const struct job_file *job, const struct optimizer_spec *
     }
     out->learning_rate = 1e-2;
     out->options = sgd;
-    enum cam_code rc =
-        doc_read_real(map, job->file_name, "lr", 0.0, 100.0, &out->learning_rate, err);
-    rc = rc == CAM_OK
-             ? doc_read_real(map, job->file_name, "momentum", 0.0, 0.999999, &sgd->momentum, err)
-             : rc;
+    enum cam_code rc = doc_read_real(map, "lr", 0.0, 100.0, &out->learning_rate, err);
+    rc = rc == CAM_OK ? doc_read_real(map, "momentum", 0.0, 0.999999, &sgd->momentum, err) : rc;
     out->state_count = sgd->momentum > 0.0 ? 1 : 0;
     out->state_names[0] = "momentum_buffer";
     return rc;

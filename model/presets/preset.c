@@ -17,7 +17,7 @@ struct preset {
 
 static const char *const NAMES[] = {"dcgan", "classic"};
 static const struct preset PRESETS[] = {
-    {"dcgan",   64,  dcgan_generator,   dcgan_discriminator  },
+    {"dcgan", 64, dcgan_generator, dcgan_discriminator},
     {"classic", 128, classic_generator, classic_discriminator},
 };
 enum { PRESET_COUNT = sizeof PRESETS / sizeof PRESETS[0] };
@@ -112,11 +112,9 @@ enum cam_code preset_expand(const struct job_file *job, const struct part_spec *
     if (build.layers == NULL) {
         return cam_fail(err, CAM_NO_MEMORY, "no memory for the preset of %s", part->name);
     }
-    enum cam_code rc =
-        doc_check_keys(part->preset_attributes, job->file_name, part->preset, KEYS, 1, err);
+    enum cam_code rc = doc_check_keys(part->preset_attributes, part->preset, KEYS, 1, err);
     if (rc == CAM_OK) {
-        rc = doc_read_int(part->preset_attributes, job->file_name, "width", 1, WIDTH_MAX,
-                          &build.width, err);
+        rc = doc_read_int(part->preset_attributes, "width", 1, WIDTH_MAX, &build.width, err);
     }
     if (rc != CAM_OK) {
         return rc;

@@ -71,22 +71,22 @@ static void test_reads(void **state)
     double d = 9;
     bool b = true;
     int choice = 9;
-    ASSERT_OK(doc_read_int(map, "f", "units", 1, 3, &i, &err), err);
-    ASSERT_OK(doc_read_int(map, "f", "absent", 1, 3, &i, &err), err);
+    ASSERT_OK(doc_read_int(map, "units", 1, 3, &i, &err), err);
+    ASSERT_OK(doc_read_int(map, "absent", 1, 3, &i, &err), err);
     assert_int_equal(i, 3);
-    assert_int_equal(doc_read_int(map, "f", "units", 1, 2, &i, &err), CAM_INVALID);
+    assert_int_equal(doc_read_int(map, "units", 1, 2, &i, &err), CAM_INVALID);
     assert_string_equal(err.text, "f:1: units is '3', a whole number from 1 to 2 is expected");
-    ASSERT_OK(doc_read_real(map, "f", "x", 0, 2, &d, &err), err);
-    assert_int_equal(doc_read_real(map, "f", "x", 0, 1, &d, &err), CAM_INVALID);
+    ASSERT_OK(doc_read_real(map, "x", 0, 2, &d, &err), err);
+    assert_int_equal(doc_read_real(map, "x", 0, 1, &d, &err), CAM_INVALID);
     assert_string_equal(err.text, "f:4: x is '1.5', a number from 0 to 1 is expected");
-    assert_int_equal(doc_read_bool(map, "f", "use", &b, &err), CAM_INVALID);
+    assert_int_equal(doc_read_bool(map, "use", &b, &err), CAM_INVALID);
     assert_string_equal(err.text, "f:3: use is 'yes', true or false is expected");
-    assert_int_equal(doc_check_keys(map, "f", "dense", NAMES, 2, &err), CAM_INVALID);
+    assert_int_equal(doc_check_keys(map, "dense", NAMES, 2, &err), CAM_INVALID);
     assert_string_equal(err.text, "f:2: unknown key 'kernl' of dense, did you mean 'kernel'?; "
                                   "allowed: units, kernel");
     map = parse(arena, "act: relo");
     static const char *const ACTS[] = {"relu", "tanh"};
-    assert_int_equal(doc_read_choice(map, "f", "act", ACTS, 2, &choice, &err), CAM_INVALID);
+    assert_int_equal(doc_read_choice(map, "act", ACTS, 2, &choice, &err), CAM_INVALID);
     assert_string_equal(err.text, "f:1: act is 'relo', did you mean 'relu'?; allowed: relu, tanh");
     cam_arena_destroy(arena);
 }
