@@ -72,6 +72,10 @@ static int64_t checkpoint_floats(const struct memory_request *request)
         int64_t floats = shape_count(&t->parameters[i].shape);
         largest = floats > largest ? floats : largest;
     }
+    for (int i = 0; i < t->buffer_count; i++) {
+        int64_t floats = shape_count(&t->buffers[i].shape);
+        largest = floats > largest ? floats : largest;
+    }
     int64_t images = shape_count(&graph_node(t->sample, t->sample_node)->shape);
     return t->parameter_floats + t->buffer_floats + largest + state_floats(t, 1) +
            request->plans.sample_activation_floats + images + images / FLOAT_BYTES;

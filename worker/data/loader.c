@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "model/memory.h"
 #include "worker/data/permutation.h"
 
 #include <assert.h>
@@ -9,7 +10,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { RING = 3, ALIGN_FLOATS = 16 };
+enum { RING = MEMORY_RING, ALIGN_FLOATS = 16 };
 
 struct loader {
     struct loader_options options;

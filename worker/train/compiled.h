@@ -7,13 +7,17 @@
 
 #include "base/status.h"
 #include "kernels/backend.h"
+#include "model/memory.h"
 #include "model/recipes/training.h"
 
 #include <stdint.h>
 
 /* An update runs over chunks of neighbouring blocks: whole chunks, then single blocks.  It is
  * elementwise, so the cut does not change a bit. */
-enum { UPDATE_CHUNK_BLOCKS = 32, UPDATE_CHUNK_FLOATS = UPDATE_CHUNK_BLOCKS * BLOCK_FLOATS };
+enum {
+    UPDATE_CHUNK_BLOCKS = MEMORY_CHUNK_BLOCKS,
+    UPDATE_CHUNK_FLOATS = UPDATE_CHUNK_BLOCKS * BLOCK_FLOATS
+};
 
 struct compiled_plan {
     struct plan *plan;
