@@ -34,7 +34,8 @@ void *cam_grow(void *memory, size_t old_count, size_t new_count, size_t size)
     if (!request_passes() || (size != 0 && new_count > SIZE_MAX / size)) {
         return NULL;
     }
-    char *grown = realloc(memory, new_count * size);
+    size_t bytes = new_count * size;
+    char *grown = realloc(memory, bytes == 0 ? 1 : bytes); /* of 0 it may free and say NULL */
     if (grown != NULL && new_count > old_count) {
         memset(grown + old_count * size, 0, (new_count - old_count) * size);
     }

@@ -7,6 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Here they are made: what analyzers are told of them is for others. */
+#undef cam_fail
+#undef cam_fail_errno
+
 static const char *const NAMES[] = {
     [CAM_OK] = "ok",
     [CAM_INVALID] = "invalid",
