@@ -12,7 +12,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { ARGV_MAX = 48, ENVIRONMENT_MAX = 512 };
+enum { ARGV_MAX = MPIRUN_WORDS_MAX + 5, ENVIRONMENT_MAX = 512 };
 
 /* ---------------------------------------------------------------- files */
 
@@ -72,45 +72,14 @@ static enum cam_code write_endpoint(const char *job_dir, int attempt, const char
     return rc == CAM_OK ? cam_file_replace(path, endpoint, strlen(endpoint), 0600, err) : rc;
 }
 
-/*
- * mpirun's arguments.  pml and btl are named because trying the others out takes 200 ms of the
- * 345 ms that MPI_Init takes otherwise; all of Open MPI's files go to the private folder.
- */
 static size_t make_argv(const char *job_dir, const struct launch_order *order,
                         const struct attempt_surroundings *around, char numbers[2][16],
                         const char **argv)
 {
-    size_t count = 0;
     (void)snprintf(numbers[0], sizeof numbers[0], "%d", order->ranks);
     (void)snprintf(numbers[1], sizeof numbers[1], "%d", order->attempt);
-    const char *const start[] = {around->mpirun,    "-n",        numbers[0],
-                                 "--oversubscribe", "--bind-to", "none"};
-    const char *const mca[] = {
-        "pml",
-        "ob1",
-        "btl",
-        "self,vader",
-        "orte_tmpdir_base",
-        order->scratch,
-        "btl_vader_backing_directory",
-        order->scratch,
-        "osc_sm_backing_directory",
-        order->scratch,
-        "shmem_mmap_backing_file_base_dir",
-        order->scratch,
-    };
-    for (size_t i = 0; i < sizeof start / sizeof start[0]; i++) {
-        argv[count++] = start[i];
-    }
-    if (geteuid() == 0) {
-        argv[count++] = "--allow-run-as-root";
-    }
-    for (size_t i = 0; i < sizeof mca / sizeof mca[0]; i += 2) {
-        argv[count++] = "--mca";
-        argv[count++] = mca[i];
-        argv[count++] = mca[i + 1];
-    }
     const char *const end[] = {around->worker, "--job-dir", job_dir, "--attempt", numbers[1]};
+    size_t count = mpirun_words(around->mpirun, numbers[0], order->scratch, argv);
     for (size_t i = 0; i < sizeof end / sizeof end[0]; i++) {
         argv[count++] = end[i];
     }

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "daemon/launch.h"
+#include "daemon/mpirun.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,7 +20,7 @@
 /* What an attempt's files are made from, beside the order. */
 struct attempt_surroundings {
     const char *endpoint;
-    const char *mpirun;
+    const struct mpirun *mpirun;
     const char *worker;
     int cores;
     int64_t kill_grace_ms;

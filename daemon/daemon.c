@@ -11,6 +11,7 @@
 #include "daemon/launcher.h"
 #include "daemon/listener.h"
 #include "daemon/loop.h"
+#include "daemon/mpirun.h"
 #include "daemon/reports.h"
 #include "daemon/scheduler.h"
 #include "daemon/state_folder.h"
@@ -59,6 +60,7 @@ struct daemon {
     char scratch_prefix[CAM_PATH_SIZE];
     char shim[CAM_PATH_SIZE];
     char worker[CAM_PATH_SIZE];
+    struct mpirun mpirun;
 };
 
 /* ---------------------------------------------------------------- the core's ports */
@@ -250,7 +252,10 @@ static enum cam_code name_places(struct daemon *daemon, struct cam_err *err)
     if (rc == CAM_OK) {
         rc = host_find_own("cambrian-shim", daemon->shim, err);
     }
-    return rc == CAM_OK ? host_find_own("cambrian-worker", daemon->worker, err) : rc;
+    if (rc == CAM_OK) {
+        rc = host_find_own("cambrian-worker", daemon->worker, err);
+    }
+    return rc == CAM_OK ? mpirun_examine(settings->mpirun, &daemon->mpirun, err) : rc;
 }
 
 static enum cam_code open_storage(struct daemon *daemon, struct cam_err *err)
@@ -283,7 +288,7 @@ static enum cam_code open_core(struct daemon *daemon, struct cam_err *err)
     struct launcher_options launcher = {.loop = daemon->loop,
                                         .jobs_dir = settings->jobs_dir,
                                         .endpoint = daemon->endpoint,
-                                        .mpirun = settings->mpirun,
+                                        .mpirun = &daemon->mpirun,
                                         .shim = daemon->shim,
                                         .worker = daemon->worker,
                                         .cores = host_cores(),

@@ -15,6 +15,7 @@
 #include "daemon/core.h"
 #include "daemon/launch.h"
 #include "daemon/loop.h"
+#include "daemon/mpirun.h"
 
 #include <stdint.h>
 
@@ -24,9 +25,9 @@ struct launcher_options {
     struct loop *loop;
     const char *jobs_dir; /* absolute */
     const char *endpoint; /* "unix:PATH": where ranks report */
-    const char *mpirun;   /* absolute */
-    const char *shim;     /* absolute */
-    const char *worker;   /* absolute */
+    const struct mpirun *mpirun;
+    const char *shim;   /* absolute */
+    const char *worker; /* absolute */
     int cores;
     int64_t kill_grace_ms;
     int64_t log_bytes_max;

@@ -135,6 +135,10 @@ static enum cam_code run(struct settings *settings, struct cam_err *err)
     if (rc == CAM_OK && !settings->foreground) {
         rc = detach(&background, err);
     }
+    /* A system service may have none, and Open MPI 5 starts nothing without. */
+    if (rc == CAM_OK && setenv("HOME", "/", 0) != 0) {
+        rc = cam_fail_errno(err, errno, "cannot set HOME");
+    }
     if (rc == CAM_OK) {
         rc = daemon_run(settings, ready, &background, err);
     }

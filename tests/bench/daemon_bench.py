@@ -21,7 +21,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from harness import ENDED, ROOT, Daemon, until  # noqa: E402
+from harness import ENDED, ROOT, Daemon, mpirun_words, until  # noqa: E402
 
 INIT = "#include <mpi.h>\nint main(int c, char **v)\n{\n    return MPI_Init(&c, &v) || MPI_Finalize();\n}\n"
 
@@ -46,8 +46,9 @@ def launcher_options(daemon, job):
     for word in argv[1:end]:
         if skip:
             skip = False
-        elif word in ("orte_tmpdir_base", "btl_vader_backing_directory"):
-            options.pop()  # the --mca before it: the attempt's folder is gone
+        elif word in ("orte_tmpdir_base", "btl_vader_backing_directory",
+                      "prte_tmpdir_base", "btl_sm_backing_directory"):
+            options.pop()  # the --mca or --prtemca before it: the attempt's folder is gone
             skip = True
         else:
             options.append(word)
@@ -77,7 +78,7 @@ def bench_start(daemon, text, sets, runs):
         subprocess.run(["mpicc", source, "-o", program], check=True)
         job = first_step(daemon, text, sets)[2]  # warm files
         tuned = launcher_options(daemon, job)
-        plain = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2"]
+        plain = mpirun_words(2)
         floors, tuned_floors, begins, records = [], [], [], []
         for _ in range(runs):
             for command, times in ((plain, floors), (tuned, tuned_floors)):

@@ -140,7 +140,8 @@ class NothingLeft(unittest.TestCase):
     @staticmethod
     def shared_memory():
         # Private folders of other daemons come and go; the job's own is checked by its name.
-        return {path for path in glob.glob("/dev/shm/*") + glob.glob("/tmp/ompi.*")
+        places = ("/dev/shm/*", "/tmp/ompi.*", "/tmp/prte*", "/tmp/pmix*")
+        return {path for place in places for path in glob.glob(place)
                 if not os.path.basename(path).startswith("cambrian-")}
 
     def check_gone(self, pids, scratch, before):

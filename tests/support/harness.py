@@ -87,6 +87,26 @@ def until(condition, seconds, what):
         time.sleep(0.02)
 
 
+def mpirun_words(ranks, scratch=None):
+    """mpirun with everything of Open MPI in scratch; without: in Open MPI's own places."""
+    text = subprocess.run(["mpirun", "--version"], capture_output=True, text=True).stdout
+    new = int(text.split("(Open MPI) ")[1].split(".")[0]) >= 5
+    words = ["mpirun", "-n", str(ranks)]
+    words += ["--map-by", ":OVERSUBSCRIBE"] if new else ["--oversubscribe"]
+    if os.geteuid() == 0:
+        words.append("--allow-run-as-root")
+    if scratch is not None:
+        shared = "sm" if new else "vader"
+        words += ["--bind-to", "none"]
+        words += ["--prtemca", "prte_tmpdir_base"] if new else ["--mca", "orte_tmpdir_base"]
+        words.append(str(scratch))
+        for name, value in (("pml", "ob1"), ("btl", "self," + shared),
+                            (f"btl_{shared}_backing_directory", scratch),
+                            ("osc_sm_backing_directory", scratch)):
+            words += ["--mca", name, str(value)]
+    return words
+
+
 class Daemon:
     def __init__(self, slots=4, env=None, build=BUILD, jobs_dir=None, state_dir=None, args=()):
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="cambrian-test-"))

@@ -14,7 +14,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from harness import BUILD, SLOW, TINY  # noqa: E402
+from harness import BUILD, SLOW, TINY, mpirun_words  # noqa: E402
 
 WORKER = BUILD / "worker" / "cambrian-worker"
 TIMEOUT_S = 120 * SLOW
@@ -52,14 +52,8 @@ class Job:
             "job_id": 1, "attempt": self.attempt, "ranks": ranks, "lanes": lanes,
             "scratch": str(scratch), "resume_from": resume, "time_limit_ms": 0, "grace_ms": 1000,
             "log_bytes_max": 1 << 20, "argv": []}))
-        argv = ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none"]
-        if os.geteuid() == 0:
-            argv.append("--allow-run-as-root")
-        for name, value in (("pml", "ob1"), ("btl", "self,vader"), ("orte_tmpdir_base", scratch),
-                            ("btl_vader_backing_directory", scratch),
-                            ("osc_sm_backing_directory", scratch)):
-            argv += ["--mca", name, str(value)]
-        argv += [str(WORKER), "--job-dir", str(self.folder), "--attempt", str(self.attempt)]
+        argv = [*mpirun_words(ranks, scratch), str(WORKER), "--job-dir", str(self.folder),
+                "--attempt", str(self.attempt)]
         surroundings = {k: v for k, v in os.environ.items() if not k.startswith("OMP")}
         # Open MPI 4.1 leaks in every rank; what leaks of ours the unit tests show.
         surroundings.setdefault("ASAN_OPTIONS", "detect_leaks=0")

@@ -1,0 +1,191 @@
+#include "daemon/mpirun.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { ANSWER_LIMIT_MS = 10000 };
+
+/* Stands, by its address, for the attempt's folder in the lists below. */
+static const char SCRATCH[] = "{scratch}";
+
+/*
+ * pml and btl are named because trying the others out takes 200 ms of the 345 ms that MPI_Init
+ * takes otherwise; session folder, segments and windows go to the private folder.
+ */
+static const char *const WORDS_4[] = {
+    "--oversubscribe",
+    "--bind-to",
+    "none",
+    "--mca",
+    "pml",
+    "ob1",
+    "--mca",
+    "btl",
+    "self,vader",
+    "--mca",
+    "orte_tmpdir_base",
+    SCRATCH,
+    "--mca",
+    "btl_vader_backing_directory",
+    SCRATCH,
+    "--mca",
+    "osc_sm_backing_directory",
+    SCRATCH,
+    "--mca",
+    "shmem_mmap_backing_file_base_dir",
+    SCRATCH,
+};
+
+/* The launcher is PRRTE, with parameters of its own.  Ranks reach it over TCP: by default on an
+ * address that other hosts reach too. */
+static const char *const WORDS_5[] = {
+    "--map-by",    ":OVERSUBSCRIBE", "--bind-to",
+    "none",        "--prtemca",      "prte_tmpdir_base",
+    SCRATCH,       "--pmixmca",      "ptl_base_if_include",
+    "127.0.0.0/8", "--mca",          "pml",
+    "ob1",         "--mca",          "btl",
+    "self,sm",     "--mca",          "btl_sm_backing_directory",
+    SCRATCH,       "--mca",          "osc_sm_backing_directory",
+    SCRATCH,       "--mca",          "shmem_mmap_backing_file_base_dir",
+    SCRATCH,
+};
+
+struct dialect {
+    int from_major;
+    const char *const *words;
+    size_t count;
+};
+
+/* Newest first. */
+static const struct dialect DIALECTS[] = {
+    {5, WORDS_5, sizeof WORDS_5 / sizeof WORDS_5[0]},
+    {4, WORDS_4, sizeof WORDS_4 / sizeof WORDS_4[0]},
+};
+
+static const struct dialect *dialect_of(int major)
+{
+    for (size_t i = 0; i < sizeof DIALECTS / sizeof DIALECTS[0]; i++) {
+        if (major >= DIALECTS[i].from_major) {
+            return &DIALECTS[i];
+        }
+    }
+    return NULL;
+}
+
+int mpirun_major(const char *text)
+{
+    static const char NAME[] = "(Open MPI) ";
+    const char *found = strstr(text, NAME);
+    long major = found == NULL ? 0 : strtol(found + sizeof NAME - 1, NULL, 10);
+    return major > 0 && major < 1000 ? (int)major : 0;
+}
+
+/* Reads what fits until the pipe's end; false when it takes too long. */
+static bool read_answer(int fd, char *text, size_t size)
+{
+    int64_t deadline_ms = cam_monotonic_ns() / 1000000 + ANSWER_LIMIT_MS;
+    size_t used = 0;
+    for (;;) {
+        int64_t left_ms = deadline_ms - cam_monotonic_ns() / 1000000;
+        struct pollfd watched = {.fd = fd, .events = POLLIN};
+        if (left_ms <= 0 || (poll(&watched, 1, (int)left_ms) < 0 && errno != EINTR)) {
+            return false;
+        }
+        if (watched.revents == 0) {
+            continue;
+        }
+        char rest[512];
+        bool full = used + 1 >= size;
+        ssize_t got = read(fd, full ? rest : text + used, full ? sizeof rest : size - 1 - used);
+        if (got <= 0) {
+            return got == 0;
+        }
+        used += full ? 0 : (size_t)got;
+        text[used] = '\0';
+    }
+}
+
+/* Runs `path --version`; its output, cut to size, in text. */
+static enum cam_code ask_version(const char *path, char *text, size_t size, struct cam_err *err)
+{
+    int answer[2];
+    pid_t pid = -1;
+    const char *const argv[] = {path, "--version", NULL};
+    posix_spawn_file_actions_t actions;
+    if (pipe2(answer, O_CLOEXEC) != 0) {
+        return cam_fail_errno(err, errno, "cannot make a pipe");
+    }
+    int failed = posix_spawn_file_actions_init(&actions);
+    if (failed == 0) {
+        failed = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
+        failed = failed != 0 ? failed : posix_spawn_file_actions_adddup2(&actions, answer[1], 1);
+        failed = failed != 0 ? failed : posix_spawn_file_actions_adddup2(&actions, answer[1], 2);
+        failed = failed != 0 ? failed
+                             : posix_spawn(&pid, path, &actions, NULL,
+                                           (char *const *)(uintptr_t)argv, environ);
+        (void)posix_spawn_file_actions_destroy(&actions);
+    }
+    (void)close(answer[1]);
+    if (failed != 0) {
+        (void)close(answer[0]);
+        return cam_fail_errno(err, failed, "%s: cannot start", path);
+    }
+    bool answered = read_answer(answer[0], text, size);
+    (void)close(answer[0]);
+    if (!answered) {
+        (void)kill(pid, SIGKILL);
+    }
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    return answered ? CAM_OK
+                    : cam_fail(err, CAM_UNSUPPORTED, "%s --version: no answer within %d s", path,
+                               ANSWER_LIMIT_MS / 1000);
+}
+
+enum cam_code mpirun_examine(const char *path, struct mpirun *out, struct cam_err *err)
+{
+    char text[512] = "";
+    enum cam_code rc = cam_path(out->path, err, "%s", path);
+    if (rc == CAM_OK) {
+        rc = ask_version(path, text, sizeof text, err);
+    }
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    out->major = mpirun_major(text);
+    if (dialect_of(out->major) == NULL) {
+        text[strcspn(text, "\n")] = '\0';
+        return cam_fail(err, CAM_UNSUPPORTED,
+                        "%s --version says '%.100s'; Open MPI 4 or newer is needed", path, text);
+    }
+    return CAM_OK;
+}
+
+size_t mpirun_words(const struct mpirun *mpirun, const char *ranks, const char *scratch,
+                    const char *words[MPIRUN_WORDS_MAX])
+{
+    const struct dialect *dialect = dialect_of(mpirun->major);
+    size_t count = 0;
+    words[count++] = mpirun->path;
+    words[count++] = "-n";
+    words[count++] = ranks;
+    if (geteuid() == 0) {
+        words[count++] = "--allow-run-as-root";
+    }
+    for (size_t i = 0; i < dialect->count; i++) {
+        words[count++] = dialect->words[i] == SCRATCH ? scratch : dialect->words[i];
+    }
+    return count;
+}
