@@ -28,7 +28,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--samples", type=int, default=12800, help="drawn glyphs an epoch")
     parser.add_argument("--images", help="an IDX file instead of drawn glyphs")
-    parser.add_argument("--isa", choices=["avx2", "native"], default="avx2")
+    parser.add_argument("--isa", choices=["avx2", "native"], default="native")
     options = parser.parse_args()
     text = (ROOT / "examples" / "mnist-dcgan.yaml").read_text()
     start, end = text.index("data:\n"), text.index("model:\n")
