@@ -33,10 +33,10 @@ CAM_CHECKED enum cam_code api_create(const struct api_options *options, struct a
                                      struct cam_err *err);
 void api_destroy(struct api *api);
 
-/* For the listener: a connection, an envelope, its end. */
-void api_accepted(void *api, struct stream *stream, int64_t uid, int64_t gid);
-void api_received(void *api, struct stream *stream, const Cam__Envelope *envelope);
-void api_closed(void *api, struct stream *stream);
+/* For the listener: a connection, an envelope, its end; self is a struct api. */
+void api_accepted(void *self, struct stream *stream, int64_t uid, int64_t gid);
+void api_received(void *self, struct stream *stream, const Cam__Envelope *envelope);
+void api_closed(void *self, struct stream *stream);
 
 /* A job has changed: its watchers and followers hear of it. */
 void api_job_changed(struct api *api, int64_t job_id);

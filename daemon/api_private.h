@@ -62,7 +62,7 @@ void api_watch(struct api *api, struct stream *stream, const Cam__Envelope *enve
 /* api_watch.c and api_files.c: of a job that changed; of a stream that closed. */
 void watches_changed(struct api *api, int64_t job_id);
 void watches_closed(struct api *api, const struct stream *stream);
-void watches_fire(void *api);
+void watches_fire(void *self);
 void followers_changed(struct api *api, int64_t job_id);
 /* Looks at every growing log again; true while there is one. */
 bool followers_poll(struct api *api);

@@ -16,7 +16,7 @@ static char *text_of(struct cam_arena *arena, const char *text)
 
 static void overlay_metrics(Cam__Job *job, const struct live_progress *now, struct cam_arena *arena)
 {
-    Cam__Metric **list = cam_arena_alloc(arena, now->metric_count + 1, sizeof *list);
+    Cam__Metric **list = cam_arena_alloc(arena, now->metric_count + 1, sizeof(Cam__Metric *));
     Cam__Metric *metrics = cam_arena_alloc(arena, now->metric_count + 1, sizeof *metrics);
     if (list == NULL || metrics == NULL || now->metric_count == 0) {
         return;

@@ -140,7 +140,7 @@ static void read_metrics(const char *text, struct cam_arena *arena, Cam__Metric 
 {
     json_t *object = json_loads(text, 0, NULL);
     size_t size = json_object_size(object);
-    Cam__Metric **list = cam_arena_alloc(arena, size + 1, sizeof *list);
+    Cam__Metric **list = cam_arena_alloc(arena, size + 1, sizeof(Cam__Metric *));
     Cam__Metric *metrics = cam_arena_alloc(arena, size + 1, sizeof *metrics);
     const char *name = NULL;
     json_t *value = NULL;
@@ -165,7 +165,7 @@ static enum cam_code read_epochs(struct views *views, Cam__Job *job, int64_t aft
 {
     struct query q;
     size_t room = (size_t)(job->epoch > after_epoch ? job->epoch - after_epoch : 0);
-    Cam__Epoch **list = cam_arena_alloc(arena, room + 1, sizeof *list);
+    Cam__Epoch **list = cam_arena_alloc(arena, room + 1, sizeof(Cam__Epoch *));
     if (list == NULL) {
         return cam_fail(err, CAM_NO_MEMORY, "the epochs of job %lld", (long long)job->id);
     }
@@ -280,7 +280,7 @@ enum cam_code views_queue(struct views *views, const Cam__QueueRequest *request,
     size_t limit = request->limit == 0 ? PAGE_DEFAULT : request->limit;
     limit = limit > PAGE_MAX ? PAGE_MAX : limit;
     cam__queue_reply__init(out);
-    out->jobs = cam_arena_alloc(arena, limit + 1, sizeof *out->jobs);
+    out->jobs = cam_arena_alloc(arena, limit + 1, sizeof(Cam__Job *));
     if (out->jobs == NULL) {
         return cam_fail(err, CAM_NO_MEMORY, "a page of %zu jobs", limit);
     }
@@ -316,7 +316,7 @@ enum cam_code views_events(struct views *views, const Cam__EventsRequest *reques
     size_t limit = request->limit == 0 ? PAGE_DEFAULT : request->limit;
     limit = limit > PAGE_MAX ? PAGE_MAX : limit;
     cam__events_reply__init(out);
-    out->events = cam_arena_alloc(arena, limit + 1, sizeof *out->events);
+    out->events = cam_arena_alloc(arena, limit + 1, sizeof(Cam__Event *));
     if (out->events == NULL) {
         return cam_fail(err, CAM_NO_MEMORY, "a page of %zu events", limit);
     }

@@ -75,6 +75,26 @@ static enum cam_code hold_alive(const struct worker_options *options, struct cam
     return CAM_OK;
 }
 
+/* A switch for tests: nothing but "1" turns it on. */
+static bool test_switch(const char *name)
+{
+    const char *value = getenv(name);
+    return value != NULL && strcmp(value, "1") == 0;
+}
+
+/* A job whose environment has a hook of the tests says so in its log. */
+static void tell_hooks(void)
+{
+    static const char *const HOOKS[] = {"CAMBRIAN_TEST_HOLD", "CAMBRIAN_TEST_MEMORY",
+                                        "CAMBRIAN_TEST_NAN", "CAMBRIAN_TEST_NO_ALLOC"};
+    for (size_t i = 0; i < sizeof HOOKS / sizeof HOOKS[0]; i++) {
+        const char *value = getenv(HOOKS[i]);
+        if (value != NULL) {
+            cam_log(CAM_LOG_WARN, "main", "%s=%s: this run is a test", HOOKS[i], value);
+        }
+    }
+}
+
 /* Tests stop ranks here, before MPI knows them. */
 static void hold_for_tests(void)
 {
@@ -108,7 +128,7 @@ static enum cam_code run_session(const struct worker_options *options, struct pr
         .collectives = collectives,
         .terminated = &g_terminated,
         .poison_step = poison == NULL ? 0 : strtoll(poison, NULL, 10),
-        .refuse_allocation = getenv("CAMBRIAN_TEST_NO_ALLOC") != NULL,
+        .refuse_allocation = test_switch("CAMBRIAN_TEST_NO_ALLOC"),
     };
     struct session *session = NULL;
     enum cam_code rc = session_create(&session_options, &session, err);
@@ -161,10 +181,11 @@ static int run(int argc, char **argv, const struct worker_options *options)
         .attempt = options->attempt,
         .backend_dir = options->backend_dir,
         .first_rank = rank == 0,
-        .measure = getenv("CAMBRIAN_TEST_MEMORY") != NULL,
+        .measure = test_switch("CAMBRIAN_TEST_MEMORY"),
     };
     enum cam_code rc = hold_alive(options, &err);
     if (rc == CAM_OK) {
+        tell_hooks();
         hold_for_tests();
         rc = prepare_options.measure ? CAM_OK : prepare_start(&prepare_options, &prepare, &err);
     }

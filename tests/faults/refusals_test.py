@@ -261,11 +261,11 @@ class Wire(unittest.TestCase):
             link.close()
 
     def test_oversized_frame(self):
-        self.talk(struct.pack("<I", 1 << 30) + b"x" * 100)
+        self.assertIn(b"frame of 1073741824 bytes", self.talk(struct.pack("<I", 1 << 30)))
         self.daemon.client("status")
 
     def test_malformed_frame(self):
-        self.talk(struct.pack("<I", 4) + b"\xff\xff\xff\x07")
+        self.assertIn(b"not a message", self.talk(struct.pack("<I", 4) + b"\xff\xff\xff\x07"))
         self.daemon.client("status")
 
     def test_wrong_version(self):
@@ -277,7 +277,8 @@ class Wire(unittest.TestCase):
 
     def test_request_before_hello(self):
         request = b"\xea\x01\x00"  # status_request, field 29
-        self.talk(struct.pack("<I", len(request)) + request)
+        back = self.talk(struct.pack("<I", len(request)) + request)
+        self.assertIn(b"must be Hello", back)
         self.daemon.client("status")
 
     def test_stop_in_mid_frame(self):
