@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,6 +34,45 @@ static const char *const NAMES[] = {
 };
 _Static_assert(sizeof NAMES / sizeof NAMES[0] == CAM_CODE_COUNT, "every code needs a name");
 
+/* How many bytes the character at text has; 0 where it is no UTF-8. */
+static size_t character_bytes(const unsigned char *text)
+{
+    static const struct {
+        unsigned char least; /* of the first byte */
+        unsigned char most;
+        unsigned char second_least;
+        unsigned char second_most;
+        unsigned char bytes;
+    } FORMS[] = {
+        {0x01, 0x7f, 0x00, 0xff, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+    };
+    for (size_t i = 0; i < sizeof FORMS / sizeof FORMS[0]; i++) {
+        if (text[0] < FORMS[i].least || text[0] > FORMS[i].most) {
+            continue;
+        }
+        bool good = text[1] >= FORMS[i].second_least && text[1] <= FORMS[i].second_most;
+        for (size_t k = 2; good && k < FORMS[i].bytes; k++) {
+            good = (text[k] & 0xc0) == 0x80; /* false at the text's end too */
+        }
+        return good ? FORMS[i].bytes : 0;
+    }
+    return 0;
+}
+
+void cam_utf8_mend(char *text)
+{
+    unsigned char *at = (unsigned char *)text;
+    while (*at != '\0') {
+        size_t size = character_bytes(at);
+        if (size == 0) {
+            *at = '?';
+        }
+        at += size == 0 ? 1 : size;
+    }
+}
+
 enum cam_code cam_fail(struct cam_err *err, enum cam_code code, const char *format, ...)
 {
     assert(code != CAM_OK);
@@ -42,6 +82,7 @@ enum cam_code cam_fail(struct cam_err *err, enum cam_code code, const char *form
         err->code = code;
         (void)vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
+        cam_utf8_mend(err->text);
     }
     return code;
 }
@@ -80,6 +121,7 @@ enum cam_code cam_fail_errno(struct cam_err *err, int error_number, const char *
         /* The GNU strerror_r may return a constant string instead of filling the buffer. */
         (void)snprintf(err->text + used, sizeof err->text - used, ": %s",
                        strerror_r(error_number, reason, sizeof reason));
+        cam_utf8_mend(err->text);
     }
     return code;
 }
@@ -96,6 +138,7 @@ void cam_err_prefix(struct cam_err *err, const char *format, ...)
     va_end(args);
     size_t used = strlen(err->text);
     (void)snprintf(err->text + used, sizeof err->text - used, ": %s", old.text);
+    cam_utf8_mend(err->text);
 }
 
 const char *cam_code_name(enum cam_code code)

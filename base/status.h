@@ -49,6 +49,10 @@ enum cam_code cam_fail(struct cam_err *err, enum cam_code code, const char *form
 enum cam_code cam_fail_errno(struct cam_err *err, int error_number, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Makes each byte that is no UTF-8 a question mark, such as of a path or of a text cut short: JSON
+ * takes nothing else. */
+void cam_utf8_mend(char *text);
+
 /* Puts "prefix: " before the text already in err; err may be NULL. */
 void cam_err_prefix(struct cam_err *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

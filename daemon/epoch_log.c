@@ -68,12 +68,11 @@ static bool read_line(const char *line, size_t size, struct cam_arena *arena, st
 
 /*
  * A writer that was cut off (power, full disk) leaves a piece of a line, which the next append ends
- * and follows with the whole line: such a piece is passed over.  One that no line made good is
- * told.
+ * and follows with the whole line: such a piece is passed over.  Returns the
+ * number of the first that no line made good, or 0.
  */
-static enum cam_code take_lines(const char *path, const char *text, const char *end,
-                                struct cam_arena *arena, struct epoch_row *rows, size_t *count_out,
-                                struct cam_err *err)
+static size_t take_lines(const char *text, const char *end, struct cam_arena *arena,
+                         struct epoch_row *rows, size_t *count_out)
 {
     size_t number = 1;
     size_t bad = 0; /* the first such line since the last whole one */
@@ -93,8 +92,7 @@ static enum cam_code take_lines(const char *path, const char *text, const char *
         last = row->epoch;
         (*count_out)++;
     }
-    return lost == 0 ? CAM_OK
-                     : cam_fail(err, CAM_CORRUPT, "%s:%zu: not an epoch's line", path, lost);
+    return lost;
 }
 
 enum cam_code epoch_log_read(const char *job_dir, struct cam_arena *arena,
@@ -122,7 +120,10 @@ enum cam_code epoch_log_read(const char *job_dir, struct cam_arena *arena,
         goto out;
     }
     *rows_out = rows;
-    rc = take_lines(path, text, text + size, arena, rows, count_out, err);
+    size_t lost = take_lines(text, text + size, arena, rows, count_out);
+    if (lost > 0) {
+        rc = cam_fail(err, CAM_CORRUPT, "%s:%zu: not an epoch's line", path, lost);
+    }
 out:
     cam_free(text);
     return rc;

@@ -75,6 +75,7 @@ void live_fail(struct live *live, enum cam_code code, const char *text, int rank
     }
     live->error_code = code == CAM_OK ? CAM_INTERNAL : code;
     (void)snprintf(live->error_text, sizeof live->error_text, "%s", text);
+    cam_utf8_mend(live->error_text);
     live->error_rank = rank;
     live->error_step = step;
 }

@@ -257,6 +257,7 @@ static enum cam_code run(struct shim *shim, struct cam_arena *arena, struct cam_
         wait_for_end(shim);
     } else {
         (void)snprintf(shim->end.text, sizeof shim->end.text, "%.500s", why.text);
+        cam_utf8_mend(shim->end.text); /* which may have cut a letter */
         cam_log(CAM_LOG_ERROR, "shim", "%s", why.text);
     }
     int status = family_end(shim->mpirun);
