@@ -64,25 +64,39 @@ void cam_text_release(struct cam_text *text)
     *text = (struct cam_text){0};
 }
 
-/* Levenshtein distance of two words shorter than WORD_MAX. */
 enum { WORD_MAX = 63 };
+
+static size_t least_of(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Optimal string alignment of two words of at most WORD_MAX: Levenshtein's distance, where two
+ * neighbours that changed places are one slip and not two. */
 
 static size_t edit_distance(const char *a, const char *b)
 {
-    size_t row[WORD_MAX + 1];
+    size_t rows[3][WORD_MAX + 1];
+    size_t *before = rows[0]; /* of i - 2 letters of a */
+    size_t *above = rows[1];
+    size_t *row = rows[2];
     size_t a_size = strlen(a);
     size_t b_size = strlen(b);
     for (size_t j = 0; j <= b_size; j++) {
         row[j] = j;
     }
     for (size_t i = 1; i <= a_size; i++) {
-        size_t diagonal = row[0];
+        size_t *free_row = before;
+        before = above;
+        above = row;
+        row = free_row;
         row[0] = i;
         for (size_t j = 1; j <= b_size; j++) {
-            size_t substitute = diagonal + (a[i - 1] == b[j - 1] ? 0U : 1U);
-            size_t shorter = row[j] < row[j - 1] ? row[j] : row[j - 1];
-            diagonal = row[j];
-            row[j] = substitute < shorter + 1 ? substitute : shorter + 1;
+            size_t substitute = above[j - 1] + (a[i - 1] == b[j - 1] ? 0U : 1U);
+            row[j] = least_of(substitute, least_of(above[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+                row[j] = least_of(row[j], before[j - 2] + 1);
+            }
         }
     }
     return row[b_size];

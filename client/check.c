@@ -25,11 +25,11 @@ static int cores_here(void)
     return count > 0 ? count : 1;
 }
 
-static enum cam_code read_data_shape(const struct data_spec *spec, struct data_shape *out,
+static enum cam_code read_data_shape(const struct job_file *job, struct data_shape *out,
                                      struct cam_err *err)
 {
     struct source *source = NULL;
-    enum cam_code rc = source_open(spec, &source, err);
+    enum cam_code rc = source_open_job(job, &source, err);
     if (rc == CAM_OK) {
         const struct source_info *info = source_info(source);
         *out = (struct data_shape){.count = info->count,
@@ -142,7 +142,7 @@ enum cam_code command_check(struct invocation *in, struct cam_err *err)
     }
     rc = jobfile_parse(&source.text, arena, &c.job, err);
     if (rc == CAM_OK) {
-        rc = read_data_shape(&c.job.data, &c.data, err);
+        rc = read_data_shape(&c.job, &c.data, err);
     }
     if (rc == CAM_OK) {
         c.lanes = (int)jobfile_lanes(&c.job, c.job.resources.ranks_min, cores_here());

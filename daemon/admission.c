@@ -125,7 +125,7 @@ static enum cam_code check_whole(const struct admission *admission, const struct
                                  struct job_figures *figures, struct cam_err *err)
 {
     struct source *source = NULL;
-    enum cam_code rc = source_open(&job->data, &source, err);
+    enum cam_code rc = source_open_job(job, &source, err);
     if (rc != CAM_OK) {
         return rc;
     }

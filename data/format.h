@@ -18,9 +18,10 @@ struct format_file {
 
 struct source_format {
     const char *name;
-    /* Reads headers; fills *info and *state_out, which ends with close. */
+    /* Reads headers; fills *info and *state_out, which ends with close.  *role_out says of which
+     * file an error is; it stays as it is where it is of none. */
     enum cam_code (*open)(const struct data_spec *spec, void **state_out, struct source_info *info,
-                          struct cam_err *err);
+                          const char **role_out, struct cam_err *err);
     enum cam_code (*load)(void *state, struct cam_err *err);
     /* index is in range. */
     void (*read)(const void *state, int64_t index, float *pixels, int32_t *label_out);

@@ -205,8 +205,10 @@ static void draw_stroke(uint8_t *image, const struct hand *hand, const struct st
 }
 
 static enum cam_code glyphs_open(const struct data_spec *spec, void **state_out,
-                                 struct source_info *info, struct cam_err *err)
+                                 struct source_info *info, const char **role_out,
+                                 struct cam_err *err)
 {
+    (void)role_out; /* no files */
     struct glyphs *glyphs = cam_alloc(1, sizeof *glyphs);
     if (glyphs == NULL) {
         return cam_fail(err, CAM_NO_MEMORY, "glyph generator: out of memory");

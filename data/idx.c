@@ -70,8 +70,9 @@ static enum cam_code reader_open(struct reader *reader, struct cam_err *err)
     struct stat info;
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
         (void)close(fd);
-        return cam_fail(err, CAM_INVALID, "data %s %s: no regular file", reader->role->name,
-                        reader->path);
+        return cam_fail(err, CAM_INVALID,
+                        "data %s %s: no regular file, an IDX file is expected, gzipped or not",
+                        reader->role->name, reader->path);
     }
     reader->gz = gzdopen(fd, "rb");
     if (reader->gz == NULL) {
@@ -103,14 +104,16 @@ static enum cam_code reader_take(struct reader *reader, void *bytes, int64_t siz
         int got = gzread(reader->gz, (uint8_t *)bytes + done, piece);
         int code = Z_OK;
         const char *text = got <= 0 ? gzerror(reader->gz, &code) : "";
+        const char *plain = strstr(text, ">: "); /* zlib's name of the file is <fd:3> */
         /* A gzip stream that just stops is no negative count, only a pending Z_BUF_ERROR. */
         if (got < 0 || code == Z_BUF_ERROR) {
             if (code == Z_ERRNO) {
                 return cam_fail_errno(err, errno, "data %s %s", reader->role->name, reader->path);
             }
             return cam_fail(err, CAM_CORRUPT,
-                            "data %s %s: damaged gzip data after %" PRId64 " bytes: %s",
-                            reader->role->name, reader->path, done, text);
+                            "data %s %s: damaged gzip data before byte %" PRId64 " of the file: %s",
+                            reader->role->name, reader->path, (int64_t)gzoffset(reader->gz),
+                            plain != NULL ? plain + 3 : text);
         }
         if (got == 0) {
             break;
@@ -273,8 +276,9 @@ static enum cam_code open_labels(struct idx *idx, const char *path, struct sourc
     }
     if (header.dim[0] != info->count) {
         return cam_fail(err, CAM_INVALID,
-                        "data labels %s: %" PRId64 " labels for %" PRId64 " images of %s", path,
-                        header.dim[0], info->count, idx->images_path);
+                        "data labels %s: %" PRId64 " labels for %" PRId64
+                        " images of %s, one for every image is expected",
+                        path, header.dim[0], info->count, idx->images_path);
     }
     for (int64_t i = 0; i < info->count; i++) {
         if (idx->labels[i] >= info->classes) {
@@ -296,13 +300,14 @@ static void idx_close(void *state)
 }
 
 static enum cam_code idx_open(const struct data_spec *spec, void **state_out,
-                              struct source_info *info, struct cam_err *err)
+                              struct source_info *info, const char **role_out, struct cam_err *err)
 {
     struct idx *idx = cam_alloc(1, sizeof *idx);
     if (idx == NULL || (idx->images_path = cam_strdup(spec->images)) == NULL) {
         idx_close(idx);
         return cam_fail(err, CAM_NO_MEMORY, "data images %s: out of memory", spec->images);
     }
+    *role_out = IMAGES.name;
     enum cam_code rc = read_file(&IMAGES, spec->images, &idx->images, NULL, err);
     if (rc == CAM_OK) {
         const struct idx_header *h = &idx->images;
@@ -321,6 +326,7 @@ static enum cam_code idx_open(const struct data_spec *spec, void **state_out,
         rc = check_images(idx, err);
     }
     if (rc == CAM_OK && spec->labels != NULL) {
+        *role_out = LABELS.name;
         rc = open_labels(idx, spec->labels, info, err);
     }
     if (rc != CAM_OK) {

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,20 +31,48 @@ float format_pixel(uint8_t value)
     return (float)(value * 2 - 255) / 255.0F;
 }
 
-enum cam_code source_open(const struct data_spec *spec, struct source **out, struct cam_err *err)
+static enum cam_code open_spec(const struct data_spec *spec, struct source **out,
+                               const char **role_out, struct cam_err *err)
 {
     struct source *source = cam_alloc(1, sizeof *source);
     if (source == NULL) {
         return cam_fail(err, CAM_NO_MEMORY, "data source: out of memory");
     }
     source->format = FORMATS[spec->format];
-    enum cam_code rc = source->format->open(spec, &source->state, &source->info, err);
+    enum cam_code rc = source->format->open(spec, &source->state, &source->info, role_out, err);
     if (rc != CAM_OK) {
         cam_free(source);
         return rc;
     }
     *out = source;
     return CAM_OK;
+}
+
+enum cam_code source_open(const struct data_spec *spec, struct source **out, struct cam_err *err)
+{
+    const char *role = NULL;
+    return open_spec(spec, out, &role, err);
+}
+
+/* Roles are the names of their keys. */
+enum cam_code source_open_job(const struct job_file *job, struct source **out, struct cam_err *err)
+{
+    const char *role = NULL;
+    struct cam_err plain = {0};
+    char key[32];
+    enum cam_code rc = open_spec(&job->data, out, &role, &plain);
+    if (rc == CAM_OK) {
+        return CAM_OK;
+    }
+    (void)cam_fail(err, rc, "%s", plain.text);
+    if (role != NULL) {
+        (void)snprintf(key, sizeof key, "data.%s", role);
+        if (rc == CAM_NOT_FOUND) {
+            (void)cam_fail(err, rc, "%s; --set %s=PATH names another file", plain.text, key);
+        }
+        jobfile_place(job, key, err);
+    }
+    return rc;
 }
 
 void source_close(struct source *source)

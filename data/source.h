@@ -29,6 +29,11 @@ struct source_info {
 /* Opens and checks headers; errors name the file, what was found and what is allowed. */
 CAM_CHECKED enum cam_code source_open(const struct data_spec *spec, struct source **out,
                                       struct cam_err *err);
+
+/* As source_open, of a job's data: an error of a file begins with "FILE:LINE: " of the key that
+ * names the file, and keeps its code. */
+CAM_CHECKED enum cam_code source_open_job(const struct job_file *job, struct source **out,
+                                          struct cam_err *err);
 void source_close(struct source *source);
 
 const struct source_info *source_info(const struct source *source);

@@ -50,7 +50,9 @@ enum cam_code registry_find(const char *name, const char *module_dir, const stru
                         name);
     }
     if (access(path, R_OK) != 0) {
-        return cam_fail(err, CAM_NOT_FOUND, "no backend %s: there is no %s", name, path);
+        return cam_fail(err, CAM_NOT_FOUND,
+                        "backend %s is not installed with this build (cambrian-backend-%s.so)",
+                        name, name);
     }
     return open_module(name, path, out, err);
 }

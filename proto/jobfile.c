@@ -23,6 +23,15 @@ enum cam_code jobfile_fail(const struct job_file *job, const char *path, struct 
     return doc_fail(job->file_name, doc_line(job->root, path), err, "%s", text);
 }
 
+void jobfile_place(const struct job_file *job, const char *path, struct cam_err *err)
+{
+    if (err != NULL) {
+        struct cam_err plain = *err;
+        (void)doc_fail(job->file_name, doc_line(job->root, path), err, "%s", plain.text);
+        err->code = plain.code;
+    }
+}
+
 /* The node of "a.b", or NULL. */
 static const struct doc_node *node_at(const struct doc_node *root, const char *path)
 {
@@ -116,6 +125,17 @@ static enum cam_code check_format_keys(const struct reading *r, struct cam_err *
     return CAM_OK;
 }
 
+/* Names the section where all of it is missing. */
+static enum cam_code fail_missing(const struct reading *r, const char *path, struct cam_err *err)
+{
+    char section[32];
+    size_t length = strcspn(path, ".");
+    (void)snprintf(section, sizeof section, "%.*s", (int)length, path);
+    bool whole = doc_get(r->job->root, section) == NULL;
+    return jobfile_fail(r->job, path, err, "%s is missing, every job file has it",
+                        whole ? section : path);
+}
+
 static enum cam_code read_keys(const struct reading *r, struct cam_err *err)
 {
     size_t count = 0;
@@ -125,8 +145,7 @@ static enum cam_code read_keys(const struct reading *r, struct cam_err *err)
         const struct job_key *key = &keys[i];
         const struct doc_node *node = node_at(r->job->root, key->path);
         if (node == NULL && key->required) {
-            return jobfile_fail(r->job, key->path, err, "%s is missing, every job file has it",
-                                key->path);
+            return fail_missing(r, key->path, err);
         }
         struct doc_node fallback = {.kind = DOC_SCALAR, .text = key->fallback};
         if (node == NULL && key->fallback != NULL) {

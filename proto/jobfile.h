@@ -23,7 +23,7 @@ enum job_kind { JOB_KIND_GAN, JOB_KIND_COUNT };
 
 enum data_format { DATA_GLYPHS, DATA_IDX, DATA_FORMAT_COUNT };
 
-enum device_choice { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA, DEVICE_REFERENCE, DEVICE_COUNT };
+enum device_choice { DEVICE_AUTO, DEVICE_CPU, DEVICE_REFERENCE, DEVICE_COUNT };
 
 enum isa_choice { ISA_AVX2, ISA_NATIVE, ISA_COUNT };
 
@@ -133,6 +133,9 @@ CAM_CHECKED enum cam_code jobfile_parse(const struct job_text *text, struct cam_
 /* Fails with "FILE:LINE: " before the text; path is the place in the file ("resources.ranks"). */
 enum cam_code jobfile_fail(const struct job_file *job, const char *path, struct cam_err *err,
                            const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Puts "FILE:LINE: " before the error that is already there, and keeps its code. */
+void jobfile_place(const struct job_file *job, const char *path, struct cam_err *err);
 
 /* The part or optimizer of a name, or NULL. */
 const struct part_spec *jobfile_part(const struct job_file *job, const char *name);

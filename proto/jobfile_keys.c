@@ -20,10 +20,9 @@ enum {
 static const char *const KINDS[JOB_KIND_COUNT + 1] = {[JOB_KIND_GAN] = "gan"};
 static const char *const FORMATS[DATA_FORMAT_COUNT + 1] = {
     [DATA_GLYPHS] = "glyphs", [DATA_IDX] = "idx"};
-static const char *const DEVICES[DEVICE_COUNT + 1] = {[DEVICE_AUTO] = "auto",
-                                                      [DEVICE_CPU] = "cpu",
-                                                      [DEVICE_CUDA] = "cuda",
-                                                      [DEVICE_REFERENCE] = "reference"};
+/* The devices that there are: all but `auto` are names of backends. */
+static const char *const DEVICES[DEVICE_COUNT + 1] = {
+    [DEVICE_AUTO] = "auto", [DEVICE_CPU] = "cpu", [DEVICE_REFERENCE] = "reference"};
 static const char *const ISAS[ISA_COUNT + 1] = {[ISA_AVX2] = "avx2", [ISA_NATIVE] = "native"};
 static const char *const PRECISIONS[] = {"f32", NULL};
 static const char *const REDUCES[] = {"exact", NULL};
@@ -187,7 +186,8 @@ static const struct job_key KEYS[] = {
      .fallback = "auto",
      .choices = DEVICES,
      .offset = AT(resources.device),
-     .help = "`auto`: CUDA where there is a GPU, else the CPU. `reference`: plain loops, slow."},
+     .help = "`cpu`: the vector units of the CPU. `reference`: plain loops, slow. `auto`: `cpu` "
+             "where it is installed, else `reference`."},
     {.path = "resources.time_limit",
      .type = KEY_DURATION,
      .fallback = "0s",

@@ -1,5 +1,7 @@
 #include "proto/jobfile_model.h"
 
+#include "base/text.h"
+
 #include <string.h>
 
 enum { FOUND_SIZE = 80, NAME_SIZE_MAX = 64 };
@@ -274,6 +276,37 @@ static bool is_by_part(const struct reading *r, const struct doc_node *node)
     return node->count > 1;
 }
 
+/* A map of several keys of which none is meant for a part: several optimizers for all of them. */
+static enum cam_code check_not_several(const struct reading *r, const struct doc_node *node,
+                                       const char *const *parts, size_t part_count,
+                                       struct cam_err *err)
+{
+    bool several = node->kind == DOC_MAP && node->count > 1;
+    for (size_t i = 0; several && i < node->count; i++) {
+        several = cam_nearest(node->keys[i], parts, part_count) == NULL;
+    }
+    if (!several) {
+        return CAM_OK;
+    }
+    struct cam_text found = {0};
+    struct cam_text allowed = {0};
+    for (size_t i = 0; i < node->count; i++) {
+        cam_text_add(&found, "%s%s", i == 0 ? "" : ", ", node->keys[i]);
+    }
+    for (size_t i = 0; i < part_count; i++) {
+        cam_text_add(&allowed, "%s%s", i == 0 ? "" : ", ", parts[i]);
+    }
+    enum cam_code rc =
+        jobfile_fail(r->job, "optimizer", err,
+                     "optimizer is a map of %zu (%s), one optimizer for all parts is expected, or "
+                     "one for each of %s",
+                     node->count, found.bytes != NULL ? found.bytes : "…",
+                     allowed.bytes != NULL ? allowed.bytes : "the parts");
+    cam_text_release(&found);
+    cam_text_release(&allowed);
+    return rc;
+}
+
 enum cam_code jobfile_read_optimizers(const struct reading *r, struct cam_err *err)
 {
     struct job_file *job = r->job;
@@ -288,7 +321,8 @@ enum cam_code jobfile_read_optimizers(const struct reading *r, struct cam_err *e
         names[i] = job->parts[i].name;
     }
     bool by_part = is_by_part(r, node);
-    enum cam_code rc = by_part ? doc_check_keys(node, "optimizer", names, count, err) : CAM_OK;
+    enum cam_code rc = check_not_several(r, node, names, count, err);
+    rc = rc == CAM_OK && by_part ? doc_check_keys(node, "optimizer", names, count, err) : rc;
     int line = doc_line(job->root, "optimizer");
     for (size_t i = 0; rc == CAM_OK && i < count; i++) {
         const struct doc_node *mine = by_part ? doc_get(node, names[i]) : node;

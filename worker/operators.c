@@ -2,9 +2,15 @@
 
 #include "kernels/registry.h"
 #include "model/graph/op.h"
+#include "proto/jobfile.h"
 
-static const char *const BACKENDS[] = {"reference", "cpu", "cuda"};
-enum { BACKEND_COUNT = sizeof BACKENDS / sizeof BACKENDS[0] };
+/* Every device but `auto` is a backend. */
+enum { BACKEND_FIRST = DEVICE_AUTO + 1, BACKEND_COUNT = DEVICE_COUNT - BACKEND_FIRST };
+
+static const char *backend_name(int index)
+{
+    return device_choice_name((enum device_choice)(BACKEND_FIRST + index));
+}
 
 void operators_print(const char *backend_dir, FILE *out)
 {
@@ -14,11 +20,11 @@ void operators_print(const char *backend_dir, FILE *out)
     (void)fprintf(out, "%-24s", "operator");
     for (int b = 0; b < BACKEND_COUNT; b++) {
         struct cam_err err = {0};
-        if (registry_find(BACKENDS[b], backend_dir, &backend[b], &err) != CAM_OK ||
+        if (registry_find(backend_name(b), backend_dir, &backend[b], &err) != CAM_OK ||
             backend[b]->open(&options, &instance[b], &err) != CAM_OK) {
-            (void)fprintf(stderr, "%s: %s\n", BACKENDS[b], err.text);
+            (void)fprintf(stderr, "%s: %s\n", backend_name(b), err.text);
         }
-        (void)fprintf(out, " %-10s", BACKENDS[b]);
+        (void)fprintf(out, " %-10s", backend_name(b));
     }
     (void)fprintf(out, "\n");
     for (int op = 0; op < OP_COUNT; op++) {

@@ -26,7 +26,8 @@ enum cam_code adam_read(const struct optimizer_spec *spec, struct cam_arena *are
     out->state_count = 2;
     out->state_names[0] = "exp_avg";
     out->state_names[1] = "exp_avg_sq";
-    enum cam_code rc = doc_read_real(map, "lr", 0.0, 100.0, &out->learning_rate, err);
+    enum cam_code rc =
+        doc_read_real(map, "lr", LEARNING_RATE_LEAST, 100.0, &out->learning_rate, err);
     rc = rc == CAM_OK ? doc_read_real(map, "beta1", 0.0, 0.999999, &out->beta1, err) : rc;
     rc = rc == CAM_OK ? doc_read_real(map, "beta2", 0.0, 0.999999, &out->beta2, err) : rc;
     return rc == CAM_OK ? doc_read_real(map, "epsilon", 1e-30, 1.0, &adam->epsilon, err) : rc;

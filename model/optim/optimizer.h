@@ -9,6 +9,9 @@
 
 enum { OPTIMIZER_KEYS_MAX = 8 };
 
+/* Above 0, at which nothing is learned, and a number that a float still tells from 0. */
+#define LEARNING_RATE_LEAST 1e-30
+
 /* Nodes of the update of `shape`: filled by the builder, outputs by the optimizer. */
 struct update_nodes {
     struct graph *graph;

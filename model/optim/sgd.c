@@ -15,7 +15,8 @@ enum cam_code sgd_read(const struct optimizer_spec *spec, struct cam_arena *aren
     }
     out->learning_rate = 1e-2;
     out->options = sgd;
-    enum cam_code rc = doc_read_real(map, "lr", 0.0, 100.0, &out->learning_rate, err);
+    enum cam_code rc =
+        doc_read_real(map, "lr", LEARNING_RATE_LEAST, 100.0, &out->learning_rate, err);
     rc = rc == CAM_OK ? doc_read_real(map, "momentum", 0.0, 0.999999, &sgd->momentum, err) : rc;
     out->state_count = sgd->momentum > 0.0 ? 1 : 0;
     out->state_names[0] = "momentum_buffer";

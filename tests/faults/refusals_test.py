@@ -35,6 +35,10 @@ class AtSubmit(unittest.TestCase):
         (cls.daemon.home / "good.idx").write_bytes(cls.images)
         (cls.daemon.home / "cut.idx").write_bytes(cls.images[:-100])
         (cls.daemon.home / "magic.idx").write_bytes(b"\1\2\3\4" + cls.images[4:])
+        (cls.daemon.home / "labels.idx").write_bytes(idx((63,), bytes(63)))
+        packed = bytearray(gzip.compress(cls.images[:-1]))
+        packed[-6] ^= 1  # the checksum; the length is another too, so that all of it is read
+        (cls.daemon.home / "damaged.idx.gz").write_bytes(packed)
 
     @classmethod
     def tearDownClass(cls):
@@ -79,13 +83,37 @@ class AtSubmit(unittest.TestCase):
         self.assertIn("shards", message)
         self.assertIn("ranks", message)
 
-    def data_refusal(self, file):
-        text = TINY.replace("{format: glyphs, count: 256, seed: 3}",
-                            f"{{format: idx, images: {file}}}")
-        return self.daemon.refuse(text)
+    def data_refusal(self, file, labels=None, said_of="images"):
+        """What is said of the data, behind the place of the key that names the file."""
+        text = TINY.replace("data: {format: glyphs, count: 256, seed: 3}",
+                            f"data:\n  format: idx\n  images: {file}" +
+                            (f"\n  labels: {labels}" if labels else ""))
+        self.assertNotEqual(TINY, text)
+        message = self.daemon.refuse(text)
+        line = line_of(text, f"  {said_of}: ")
+        self.assertRegex(message, rf"job\.yaml:{line}: data {said_of} /")
+        return message
 
     def test_missing_data(self):
-        self.assertIn("nowhere.idx", self.data_refusal("nowhere.idx"))
+        message = self.data_refusal("nowhere.idx")
+        self.assertIn("nowhere.idx: cannot open", message)
+        self.assertIn("--set data.images=PATH", message)
+
+    def test_folder_as_data(self):
+        self.assertIn("no regular file", self.data_refusal("."))
+
+    def test_damaged_data(self):
+        message = self.data_refusal("damaged.idx.gz")
+        self.assertIn("damaged gzip data", message)
+        self.assertNotIn("<fd", message)
+
+    def test_labels_of_other_images(self):
+        message = self.data_refusal("good.idx", "labels.idx", said_of="labels")
+        self.assertIn("63 labels for 64 images", message)
+
+    def test_device_of_another_build(self):
+        self.check("resources: {", "resources: {device: cuda, ", "'cuda'",
+                   "allowed: auto, cpu, reference")
 
     def test_truncated_data(self):
         message = self.data_refusal("cut.idx")

@@ -21,6 +21,12 @@ static void clear_gaps(const struct compiled_phase *phase, float *output)
     }
 }
 
+/* Of what is not finite; printf would tell the sign of a NaN, which means nothing. */
+static const char *name_of(double loss)
+{
+    return isnan(loss) ? "nan" : loss > 0 ? "inf" : "-inf";
+}
+
 static enum cam_code check_losses(const struct engine *engine, const struct engine_phase *run,
                                   int shard, const float *output, struct cam_err *err)
 {
@@ -29,9 +35,9 @@ static enum cam_code check_losses(const struct engine *engine, const struct engi
         double loss = (double)output[phase->metrics[i].offset];
         if (!isfinite(loss)) {
             return cam_fail(err, CAM_NON_FINITE,
-                            "%s is %f in shard %d of rank %d, step %lld, phase %s; losses must be "
+                            "%s is %s in shard %d of rank %d, step %lld, phase %s; losses must be "
                             "finite (a smaller learning rate often helps)",
-                            phase->metrics[i].name, loss, shard, engine->collectives->rank,
+                            phase->metrics[i].name, name_of(loss), shard, engine->collectives->rank,
                             (long long)run->step, phase->name);
         }
     }

@@ -6,13 +6,15 @@
 static void nearest_names(void **state)
 {
     (void)state;
-    static const char *const NAMES[] = {"epochs", "batch", "shards", "seed"};
+    static const char *const NAMES[] = {"epochs", "batch", "shards", "seed",
+                                        "tanh",   "adam",  "cuda"};
     static const struct {
         const char *word;
         const char *want;
     } CASES[] = {
-        {"epoch", "epochs"}, {"epohcs", "epochs"}, {"btach", "batch"},
-        {"sed", "seed"},     {"zzzz", NULL},       {"learning_rate", NULL},
+        {"epoch", "epochs"}, {"epohcs", "epochs"},    {"btach", "batch"}, {"sed", "seed"},
+        {"zzzz", NULL},      {"learning_rate", NULL}, {"tahn", "tanh"},   {"adma", "adam"},
+        {"cdua", "cuda"},    {"ahtn", NULL},          {"", NULL},         {"s", NULL},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         const char *got = cam_nearest(CASES[i].word, NAMES, sizeof NAMES / sizeof NAMES[0]);
