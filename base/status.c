@@ -112,15 +112,15 @@ enum cam_code cam_fail_errno(struct cam_err *err, int error_number, const char *
     enum cam_code code = code_of_errno(error_number);
     if (err != NULL) {
         va_list args;
-        char reason[128];
         va_start(args, format);
         err->code = code;
         (void)vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
         size_t used = strlen(err->text);
-        /* The GNU strerror_r may return a constant string instead of filling the buffer. */
+        /* A constant.  strerror_r takes heap memory where it comes from a newer C library. */
+        const char *reason = strerrordesc_np(error_number);
         (void)snprintf(err->text + used, sizeof err->text - used, ": %s",
-                       strerror_r(error_number, reason, sizeof reason));
+                       reason == NULL ? "unknown error" : reason);
         cam_utf8_mend(err->text);
     }
     return code;
