@@ -25,6 +25,8 @@ class Job:
 
     def __init__(self, sets=(), text=TINY):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="worker-"))
+        # In memory, as the daemon's: ranks account for its pages as shared memory.
+        self.shared = pathlib.Path(tempfile.mkdtemp(prefix="cambrian-worker-", dir="/dev/shm"))
         self.attempt = 0
         (self.folder / "job.yaml").write_text(text)
         (self.folder / "job.json").write_text(json.dumps(
@@ -32,6 +34,7 @@ class Job:
 
     def close(self):
         shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.shared, ignore_errors=True)
 
     def path(self, *parts):
         return self.folder / "attempts" / str(self.attempt) / pathlib.Path(*parts)
@@ -46,7 +49,7 @@ class Job:
         """Starts the next attempt; resume names a checkpoint."""
         self.attempt += 1
         self.path().mkdir(parents=True, exist_ok=True)
-        scratch = self.path("scratch")
+        scratch = self.shared / str(self.attempt)
         scratch.mkdir()
         self.path("attempt.json").write_text(json.dumps({
             "job_id": 1, "attempt": self.attempt, "ranks": ranks, "lanes": lanes,

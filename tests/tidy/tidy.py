@@ -132,13 +132,16 @@ def breaches(root, files):
 
 
 def tree_files(root):
-    listed = subprocess.run(["git", "-C", root, "ls-files", "--cached", "--others",
-                             "--exclude-standard"], capture_output=True, text=True)
-    if listed.returncode == 0 and listed.stdout:
-        return [name for name in listed.stdout.split("\n")
+    try:
+        listed = subprocess.run(["git", "-C", root, "ls-files", "--cached", "--others",
+                                 "--exclude-standard"], capture_output=True, text=True).stdout
+    except FileNotFoundError:
+        listed = ""
+    if listed:
+        return [name for name in listed.split("\n")
                 if name and os.path.exists(os.path.join(root, name))]
     found = []
-    for folder, folders, names in os.walk(root):  # an unpacked archive has no git
+    for folder, folders, names in os.walk(root):  # an unpacked archive, or no git here
         folders[:] = [f for f in folders if not f.startswith((".", "build"))]
         found += [os.path.relpath(os.path.join(folder, n), root) for n in names]
     return found

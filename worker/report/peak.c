@@ -7,9 +7,9 @@
 
 enum { STATUS_BYTES = 4096, KIB = 1024 };
 
-int64_t peak_bytes(void)
+/* A line "NAME:  NUMBER kB" of this process's status, in bytes. */
+static int64_t status_bytes(const char *name)
 {
-    static const char name[] = "VmHWM:";
     char text[STATUS_BYTES];
     int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
@@ -19,5 +19,15 @@ int64_t peak_bytes(void)
     (void)close(fd);
     text[size < 0 ? 0 : size] = '\0';
     const char *line = strstr(text, name);
-    return line == NULL ? 0 : strtoll(line + sizeof name - 1, NULL, 10) * KIB;
+    return line == NULL ? 0 : strtoll(line + strlen(name), NULL, 10) * KIB;
+}
+
+int64_t peak_bytes(void)
+{
+    return status_bytes("VmHWM:");
+}
+
+int64_t library_bytes(void)
+{
+    return status_bytes("RssFile:");
 }

@@ -10,4 +10,8 @@
  * figure would begin with that of the process that forked this one.) */
 int64_t peak_bytes(void);
 
+/* Bytes of RssFile now: pages of programs and libraries, which grow with every function called
+ * first and which the system may drop.  As above otherwise. */
+int64_t library_bytes(void);
+
 #endif

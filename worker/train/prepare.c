@@ -203,7 +203,7 @@ static enum cam_code start_data_measured(struct prepare *prepare, struct cam_err
     if (!prepare->options.measure) {
         return CAM_OK;
     }
-    prepare->prepared->base_bytes = peak_bytes();
+    prepare->prepared->base_bytes = peak_bytes() - library_bytes();
     return start_data(prepare, err);
 }
 

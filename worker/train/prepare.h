@@ -34,7 +34,8 @@ struct prepared {
     struct compiled *compiled;
     float *initial_parameters; /* rank 0 only; prepared_drop_initial frees them */
     float *initial_buffers;
-    int64_t base_bytes; /* measure: resident memory's high water with MPI and backend open */
+    int64_t base_bytes; /* measure: resident memory's high water with MPI and backend open, less
+                         * library_bytes */
     struct prepared_data *data;
     struct cam_text profile; /* JSON */
 };

@@ -310,14 +310,15 @@ static enum cam_code run_training(struct session *s, struct cam_err *err)
     return rc == CAM_OK ? collectives_barrier(s->options.collectives, err) : rc;
 }
 
-/* For tests: what training took beyond MPI and the backend, in the log of every rank. */
+/* For tests: what training took beyond MPI and the backend, in the log of every rank.  Libraries'
+ * own pages are left out: how many of them a step touches is theirs. */
 static void tell_memory(const struct session *s)
 {
     if (s->options.prepared->base_bytes > 0) {
         int64_t peak = peak_bytes();
         (void)printf("rank %d: peak memory %lld bytes, %lld of them for training\n",
                      s->options.collectives->rank, (long long)peak,
-                     (long long)(peak - s->options.prepared->base_bytes));
+                     (long long)(peak - library_bytes() - s->options.prepared->base_bytes));
     }
 }
 
