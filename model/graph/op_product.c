@@ -21,9 +21,7 @@ enum cam_code op_matmul_infer(const struct node *inputs[], int input_count,
                         shape_text(a, first, sizeof first), ta ? " transposed" : "",
                         shape_text(b, second, sizeof second), tb ? " transposed" : "");
     }
-    *out = (struct shape){
-        .rank = 2, .dim = {a->dim[ta], b->dim[1 - tb]}
-    };
+    *out = (struct shape){.rank = 2, .dim = {a->dim[ta], b->dim[1 - tb]}};
     return CAM_OK;
 }
 
@@ -66,7 +64,8 @@ static enum cam_code convolve(const struct shape *x, const struct shape *w,
 {
     char image[96];
     char weight[96];
-    (void)shape_text(x, image, sizeof image);
+    struct shape sample = shape_sample(x);
+    (void)shape_text(&sample, image, sizeof image);
     (void)shape_text(w, weight, sizeof weight);
     enum cam_code rc = check_window(window, err);
     if (rc != CAM_OK) {
@@ -79,9 +78,7 @@ static enum cam_code convolve(const struct shape *x, const struct shape *w,
                         "convolution of %s by weights %s in %" PRId64 " groups does not fit", image,
                         weight, groups);
     }
-    *out = (struct shape){
-        .rank = 4, .dim = {x->dim[0], 0, 0, w->dim[3]}
-    };
+    *out = (struct shape){.rank = 4, .dim = {x->dim[0], 0, 0, w->dim[3]}};
     for (int i = 0; i < 2; i++) {
         int64_t padded = x->dim[1 + i] + window->pad_before[i] + window->pad_after[i];
         int64_t reach = window->dilation[i] * (w->dim[i] - 1) + 1;
@@ -111,9 +108,11 @@ static enum cam_code check_inverse(const struct shape *x, const struct shape *w,
     if (rc == CAM_OK && !shape_equal(&expected, dy)) {
         char found[96];
         char wanted[96];
+        struct shape given = shape_sample(dy);
+        struct shape made = shape_sample(&expected);
         return cam_fail(
             err, CAM_INVALID, "the transposed convolution of %s does not fit: its window makes %s",
-            shape_text(dy, found, sizeof found), shape_text(&expected, wanted, sizeof wanted));
+            shape_text(&given, found, sizeof found), shape_text(&made, wanted, sizeof wanted));
     }
     return rc;
 }

@@ -25,6 +25,15 @@ bool shape_equal(const struct shape *a, const struct shape *b)
     return true;
 }
 
+struct shape shape_sample(const struct shape *batch)
+{
+    struct shape sample = {.rank = batch->rank > 0 ? batch->rank - 1 : 0};
+    for (int i = 0; i < sample.rank; i++) {
+        sample.dim[i] = batch->dim[i + 1];
+    }
+    return sample;
+}
+
 const char *shape_text(const struct shape *shape, char *buffer, size_t size)
 {
     size_t used = 0;

@@ -21,6 +21,9 @@ int64_t shape_count(const struct shape *shape);
 /* Same rank and same sizes. */
 bool shape_equal(const struct shape *a, const struct shape *b);
 
+/* What one sample of a batch looks like: without the first size, which is of samples. */
+struct shape shape_sample(const struct shape *batch);
+
 /* "(64, 7, 7, 128)" into buffer; returns buffer. */
 const char *shape_text(const struct shape *shape, char *buffer, size_t size);
 

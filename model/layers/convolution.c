@@ -31,9 +31,7 @@ static void read_padding(struct layer *layer, struct convolution *c)
 
 static void read_convolution(struct layer *layer, struct convolution *c)
 {
-    *c = (struct convolution){
-        .window = {.stride = {1, 1}, .dilation = {1, 1}, .groups = 1}
-    };
+    *c = (struct convolution){.window = {.stride = {1, 1}, .dilation = {1, 1}, .groups = 1}};
     layer_require(layer, "filters", "64");
     layer_require(layer, "kernel", "3");
     layer_read_int(layer, "filters", 1, FILTERS_MAX, &c->filters);
@@ -44,8 +42,8 @@ static void read_convolution(struct layer *layer, struct convolution *c)
     const struct shape *in = layer_shape(layer, 0);
     if (in->rank != 4) {
         char text[96];
-        layer_fail(layer, NULL, "takes images (samples, height, width, channels), found %s",
-                   shape_text(in, text, sizeof text));
+        layer_fail(layer, NULL, "takes images (height, width, channels), found %s",
+                   layer_sample_text(layer, 0, text, sizeof text));
     }
 }
 
@@ -98,8 +96,7 @@ void conv2d_build(struct layer *layer)
     int64_t window = c.kernel[0] * c.kernel[1];
     const struct layer_tensor weight = {
         .shape = {.rank = 4, .dim = {c.kernel[0], c.kernel[1], in->dim[3] / groups, c.filters}},
-        .layout = EXPORT_CONV
-    };
+        .layout = EXPORT_CONV};
     struct weighted_tail tail = {.units = c.filters};
     int w =
         weights(layer, &weight, window * (in->dim[3] / groups), window * c.filters / groups, &tail);
@@ -111,9 +108,7 @@ void conv2d_build(struct layer *layer)
 static struct shape transposed_shape(const struct shape *in, struct convolution *c,
                                      const int64_t output_padding[2])
 {
-    struct shape out = {
-        .rank = 4, .dim = {in->dim[0], 0, 0, c->filters}
-    };
+    struct shape out = {.rank = 4, .dim = {in->dim[0], 0, 0, c->filters}};
     for (int i = 0; i < 2; i++) {
         int64_t stride = c->window.stride[i];
         int64_t reach = c->window.dilation[i] * (c->kernel[i] - 1) + 1;
@@ -151,8 +146,7 @@ void conv2d_transpose_build(struct layer *layer)
     int64_t window = c.kernel[0] * c.kernel[1];
     const struct layer_tensor weight = {
         .shape = {.rank = 4, .dim = {c.kernel[0], c.kernel[1], c.filters, in->dim[3]}},
-        .layout = EXPORT_CONV_TRANSPOSE
-    };
+        .layout = EXPORT_CONV_TRANSPOSE};
     struct weighted_tail tail = {.units = c.filters};
     int w = weights(layer, &weight, window * c.filters, window * in->dim[3], &tail);
     weighted_finish(

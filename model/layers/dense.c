@@ -35,22 +35,19 @@ void weighted_finish(struct layer *layer, int product, const struct weighted_tai
     layer_read_choice(layer, "activation", names, count, &activation);
     if (weighted_has_bias(layer)) {
         int bias = layer_parameter(
-            layer, &(struct layer_tensor){
-                       .suffix = "bias",
-                       .shape = {.rank = 1, .dim = {tail->units}},
-                       .layout = vector_image ? EXPORT_VECTOR_TO_IMAGE : EXPORT_SAME,
-                       .image = vector_image ? layer->out.image : NULL,
-                       .initial = tail->bias
-        });
+            layer,
+            &(struct layer_tensor){.suffix = "bias",
+                                   .shape = {.rank = 1, .dim = {tail->units}},
+                                   .layout = vector_image ? EXPORT_VECTOR_TO_IMAGE : EXPORT_SAME,
+                                   .image = vector_image ? layer->out.image : NULL,
+                                   .initial = tail->bias});
         y = graph_binary(graph, OP_ADD, y, bias);
     }
     if (read_norm(layer) != 0) {
-        const struct norm_options options = {
-            .prefix = "norm.",
-            .momentum = 0.1,
-            .epsilon = 1e-5,
-            .gain = {.kind = INITIAL_CONSTANT, .first = 1.0}
-        };
+        const struct norm_options options = {.prefix = "norm.",
+                                             .momentum = 0.1,
+                                             .epsilon = 1e-5,
+                                             .gain = {.kind = INITIAL_CONSTANT, .first = 1.0}};
         y = batch_norm_apply(layer, y, &options);
     }
     if (!(layer->call->logits && is_last(layer) && activation_is_sigmoid(activation))) {
@@ -97,17 +94,15 @@ void dense_build(struct layer *layer)
     layer_read_int(layer, "units", 1, UNITS_MAX, &units);
     if (in->rank != 2) {
         char text[96];
-        layer_fail(layer, NULL, "takes (samples, features), found %s; put flatten before it",
-                   shape_text(in, text, sizeof text));
+        layer_fail(layer, NULL, "takes features in a row, found %s; put flatten before it",
+                   layer_sample_text(layer, 0, text, sizeof text));
     }
     if (layer->rc != CAM_OK) {
         return;
     }
-    struct layer_tensor weight = {
-        .suffix = "weight",
-        .shape = {.rank = 2, .dim = {in->dim[1], units}},
-        .layout = EXPORT_MATRIX
-    };
+    struct layer_tensor weight = {.suffix = "weight",
+                                  .shape = {.rank = 2, .dim = {in->dim[1], units}},
+                                  .layout = EXPORT_MATRIX};
     if (input->flattened[0] != 0) {
         weight.layout = EXPORT_MATRIX_FROM_IMAGE;
         weight.image = input->flattened;

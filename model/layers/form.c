@@ -2,9 +2,20 @@
 #include "model/layers/layer.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { SIZE_MAX_2D = 64 };
+
+/* "784 numbers (28, 28, 1)", or "784 numbers" where they stand in a row. */
+static const char *numbers_text(const struct shape *shape, int64_t count, char *out, size_t size)
+{
+    char text[72];
+    bool row = shape->rank == 1;
+    (void)snprintf(out, size, "%" PRId64 " numbers%s%s", count, row ? "" : " ",
+                   row ? "" : shape_text(shape, text, sizeof text));
+    return out;
+}
 
 void reshape_build(struct layer *layer)
 {
@@ -29,9 +40,11 @@ void reshape_build(struct layer *layer)
                        doc_describe(list->items[i], found, sizeof found));
             return;
         }
-        if (size == -1 && open == 0) {
-            open = out.rank;
+        if (size == -1 && open != 0) {
+            layer_fail(layer, "shape", "a second size is -1, one -1 is allowed for what is left");
+            return;
         }
+        open = size == -1 ? out.rank : open;
         count *= size == -1 ? 1 : size;
         out.dim[out.rank++] = size;
         if (count > INT32_MAX) {
@@ -44,15 +57,13 @@ void reshape_build(struct layer *layer)
         count *= out.dim[open];
     }
     if (count != features) {
-        struct shape sample = {.rank = in->rank - 1};
-        struct shape wanted = {.rank = out.rank - 1};
+        struct shape sample = shape_sample(in);
+        struct shape wanted = shape_sample(&out);
         char to[96];
-        memcpy(sample.dim, in->dim + 1, (size_t)sample.rank * sizeof sample.dim[0]);
-        memcpy(wanted.dim, out.dim + 1, (size_t)wanted.rank * sizeof wanted.dim[0]);
-        layer_fail(layer, "shape",
-                   "cannot make %s (%" PRId64 " numbers) of a sample of %s (%" PRId64 ")",
-                   shape_text(&wanted, to, sizeof to), count,
-                   shape_text(&sample, found, sizeof found), features);
+        char from[96];
+        layer_fail(layer, "shape", "cannot make %s of a sample of %s",
+                   numbers_text(&wanted, count, to, sizeof to),
+                   numbers_text(&sample, features, from, sizeof from));
         return;
     }
     layer->out.node = graph_reshape(layer->call->graph, layer->inputs[0].node, &out);
@@ -61,9 +72,7 @@ void reshape_build(struct layer *layer)
 void flatten_build(struct layer *layer)
 {
     const struct shape *in = layer_shape(layer, 0);
-    struct shape out = {
-        .rank = 2, .dim = {in->dim[0], shape_count(in) / in->dim[0]}
-    };
+    struct shape out = {.rank = 2, .dim = {in->dim[0], shape_count(in) / in->dim[0]}};
     if (in->rank == 4) {
         memcpy(layer->out.flattened, in->dim + 1, sizeof layer->out.flattened);
     }
@@ -82,22 +91,16 @@ void upsample2d_build(struct layer *layer)
     const struct shape *in = layer_shape(layer, 0);
     if (in->rank != 4) {
         char text[96];
-        layer_fail(layer, NULL, "takes images (samples, height, width, channels), found %s",
-                   shape_text(in, text, sizeof text));
+        layer_fail(layer, NULL, "takes images (height, width, channels), found %s",
+                   layer_sample_text(layer, 0, text, sizeof text));
     }
     if (layer->rc != CAM_OK) {
         return;
     }
     const int64_t *d = in->dim;
-    struct shape split = {
-        .rank = 6, .dim = {d[0], d[1], 1, d[2], 1, d[3]}
-    };
-    struct shape wide = {
-        .rank = 6, .dim = {d[0], d[1], size[0], d[2], size[1], d[3]}
-    };
-    struct shape out = {
-        .rank = 4, .dim = {d[0], d[1] * size[0], d[2] * size[1], d[3]}
-    };
+    struct shape split = {.rank = 6, .dim = {d[0], d[1], 1, d[2], 1, d[3]}};
+    struct shape wide = {.rank = 6, .dim = {d[0], d[1], size[0], d[2], size[1], d[3]}};
+    struct shape out = {.rank = 4, .dim = {d[0], d[1] * size[0], d[2] * size[1], d[3]}};
     int y = graph_reshape(graph, layer->inputs[0].node, &split);
     layer->out.node = graph_reshape(graph, graph_broadcast(graph, y, &wide), &out);
 }
@@ -114,8 +117,8 @@ static bool same_shapes(struct layer *layer, int free_axis)
             char a[96];
             char b[96];
             layer_fail(layer, NULL, "its inputs do not fit: %s and %s",
-                       shape_text(first, a, sizeof a),
-                       shape_text(layer_shape(layer, i), b, sizeof b));
+                       layer_sample_text(layer, 0, a, sizeof a),
+                       layer_sample_text(layer, i, b, sizeof b));
             return false;
         }
     }

@@ -111,8 +111,9 @@ uint32_t layer_stream(struct layer *layer);
 struct initial layer_initializer(struct layer *layer, int64_t fan_in, int64_t fan_out,
                                  bool *plain_out);
 
-/* The shape of an input. */
+/* The shape of an input; and that of one of its samples as a text, for errors. */
 const struct shape *layer_shape(const struct layer *layer, int input);
+const char *layer_sample_text(const struct layer *layer, int input, char *buffer, size_t size);
 
 /* Build functions by file. */
 void dense_build(struct layer *layer);

@@ -10,6 +10,12 @@ const struct shape *layer_shape(const struct layer *layer, int input)
     return &graph_node(layer->call->graph, layer->inputs[input].node)->shape;
 }
 
+const char *layer_sample_text(const struct layer *layer, int input, char *buffer, size_t size)
+{
+    struct shape sample = shape_sample(layer_shape(layer, input));
+    return shape_text(&sample, buffer, size);
+}
+
 static struct tensor_wish wish(const struct layer *layer, const struct layer_tensor *tensor,
                                char *name, size_t size)
 {

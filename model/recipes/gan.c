@@ -63,30 +63,22 @@ static enum cam_code find_parts(struct gan *gan)
     return CAM_OK;
 }
 
-/* The sample's shape, without the batch. */
-static struct shape sample_of(const struct shape *shape)
-{
-    struct shape sample = {.rank = shape->rank - 1};
-    memcpy(sample.dim, shape->dim + 1, (size_t)sample.rank * sizeof sample.dim[0]);
-    return sample;
-}
-
 static enum cam_code check_outputs(struct gan *gan, const struct shape *generated,
                                    const struct shape *logits)
 {
     struct training_build *build = gan->build;
     char found[96];
     char wanted[96];
-    struct shape image = sample_of(&gan->image);
+    struct shape image = shape_sample(&gan->image);
     if (!shape_equal(generated, &gan->image)) {
-        struct shape sample = sample_of(generated);
+        struct shape sample = shape_sample(generated);
         return doc_fail(build->job->file_name, build->specs[gan->generator].line, build->err,
                         "generator gives images of %s (height, width, channels), the data are %s",
                         shape_text(&sample, found, sizeof found),
                         shape_text(&image, wanted, sizeof wanted));
     }
     if (shape_count(logits) != logits->dim[0]) {
-        struct shape sample = sample_of(logits);
+        struct shape sample = shape_sample(logits);
         return doc_fail(build->job->file_name, build->specs[gan->discriminator].line, build->err,
                         "discriminator gives %s a sample, one number is expected: end it with "
                         "flatten and dense: {units: 1}",
@@ -194,12 +186,9 @@ enum cam_code gan_build(struct training_build *build)
     const struct data_shape *data = build->data;
     struct training *training = build->training;
     struct gan gan = {.build = build};
-    gan.latent = (struct shape){
-        .rank = 2, .dim = {training->rows, build->job->latent}
-    };
-    gan.image = (struct shape){
-        .rank = 4, .dim = {training->rows, data->height, data->width, data->channels}
-    };
+    gan.latent = (struct shape){.rank = 2, .dim = {training->rows, build->job->latent}};
+    gan.image = (struct shape){.rank = 4,
+                               .dim = {training->rows, data->height, data->width, data->channels}};
     build->inputs[0] = (struct input_info){.name = "image", .shape = gan.image};
     training->input_count = 1;
     training->phase_count = 2;

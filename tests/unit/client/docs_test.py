@@ -10,6 +10,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 CAMBRIAN, ROOT = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2])
@@ -58,6 +59,25 @@ class Documents(unittest.TestCase):
                                                     "packed", "data", "checkpoint")))
             text = cambrian("check", str(path), *words)
             self.assertIn("can run", text)
+
+    def test_readme(self):
+        """Its job file can run, and so can every example, as it is used there, with no data."""
+        text = (ROOT / "README.md").read_text()
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "job.yaml"
+            path.write_text(re.search(r"(?s)```yaml\n(.*?)```", text).group(1))
+            cambrian("check", str(path))
+        used = re.findall(r"cambrian submit (examples/\S+?)\)?( --set data\.|\n)", text)
+        self.assertGreaterEqual(len(used), 2)
+        for name, words in used:
+            done = subprocess.run([CAMBRIAN, "check", str(ROOT / name)], capture_output=True,
+                                  text=True)
+            if words.strip() and not (ROOT / "examples/data/mnist").exists():
+                # It says that the data are missing, where, and how to name them.
+                self.assertRegex(done.stderr, r"mnist-dcgan\.yaml:\d+: data images .*"
+                                 r"--set data\.images=PATH")
+            else:
+                self.assertEqual(0, done.returncode, done.stderr)
 
     def test_check_refuses(self):
         path = str(next(path for path in EXAMPLES if path.name == "glyphs-gan.yaml"))

@@ -190,7 +190,7 @@ static int build_reshape(struct graph *graph)
 }
 
 static const struct refusal REFUSALS[] = {
-    {"a kernel that spans 5 is larger than the image (1, 4, 4, 1)", build_large_kernel},
+    {"a kernel that spans 5 is larger than the image (4, 4, 1)", build_large_kernel},
     {"input gives a tensor of shape (65536, 32768), allowed are 1 to 2^31 - 1 elements",
      build_large_tensor},
     {"reshape of (4, 4) to (3, 5) does not fit", build_reshape},
