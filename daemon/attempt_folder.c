@@ -25,7 +25,7 @@ static enum cam_code write_text(const char *job_dir, const char *file, const cha
 }
 
 static enum cam_code write_job(const char *job_dir, const struct launch_order *order,
-                               struct cam_err *err)
+                               const char *queue, struct cam_err *err)
 {
     enum cam_code rc = CAM_OK;
     json_t *set = json_loads(order->set_json, 0, NULL);
@@ -42,7 +42,9 @@ static enum cam_code write_job(const char *job_dir, const struct launch_order *o
                               .file_name = order->file_name,
                               .base_dir = order->base_dir,
                               .set = texts,
-                              .set_count = count};
+                              .set_count = count,
+                              .queue = queue,
+                              .submitted_at_ms = order->submitted_at_ms};
     rc = write_text(job_dir, "job.yaml", order->spec_text, err);
     if (rc == CAM_OK) {
         rc = attempt_write_job(job_dir, &job, err);
@@ -121,15 +123,15 @@ static enum cam_code write_order(const char *job_dir, const struct launch_order 
 }
 
 enum cam_code attempt_folder_write(const char *job_dir, const struct launch_order *order,
-                                   const struct attempt_surroundings *around, struct cam_err *err)
+                                   const struct attempt_surroundings *around,
+                                   char said[JOBS_SAID_SIZE], struct cam_err *err)
 {
-    char folder[CAM_PATH_SIZE];
-    enum cam_code rc = attempt_path(job_dir, order->attempt, NULL, folder, err);
+    enum cam_code rc = cam_folder_create(job_dir, 0700, err);
     if (rc == CAM_OK) {
-        rc = cam_folder_create(folder, 0700, err);
+        rc = write_job(job_dir, order, around->queue, err);
     }
     if (rc == CAM_OK) {
-        rc = write_job(job_dir, order, err);
+        rc = jobs_folder_new_attempt(job_dir, order->attempt, said, err);
     }
     if (rc == CAM_OK) {
         rc = write_token(job_dir, order->attempt, err);

@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "daemon/jobs_folder.h"
 #include "daemon/launch.h"
 #include "daemon/mpirun.h"
 
@@ -19,6 +20,7 @@
 
 /* What an attempt's files are made from, beside the order. */
 struct attempt_surroundings {
+    const char *queue;
     const char *endpoint;
     const struct mpirun *mpirun;
     const char *worker;
@@ -27,11 +29,13 @@ struct attempt_surroundings {
     int64_t log_bytes_max;
 };
 
-/* Writes JOB/job.yaml, job.json and the attempt's token, endpoint and attempt.json. */
+/* Writes JOB/job.yaml, job.json and the attempt's token, endpoint and attempt.json.  The job's
+ * folder is claimed already; said is told what was moved aside for the attempt's (jobs_folder.h).
+ */
 CAM_CHECKED enum cam_code attempt_folder_write(const char *job_dir,
                                                const struct launch_order *order,
                                                const struct attempt_surroundings *around,
-                                               struct cam_err *err);
+                                               char said[JOBS_SAID_SIZE], struct cam_err *err);
 
 /* The environment of an attempt, NULL-terminated, in the arena: an allowlist of this process's,
  * the job's own, and the mark.  NULL when memory is short. */

@@ -276,8 +276,7 @@ static enum cam_code read_order(struct database *db, struct start_op *start, str
         db, &q, err,
         "SELECT text, file_name, base_dir, set_json, env_json, shards, "
         "CASE time_limit_ms WHEN 0 THEN 0 ELSE max(1, time_limit_ms - jobs.elapsed_ms) END, "
-        "scratch, "
-        "threads_per_shard "
+        "scratch, threads_per_shard, submitted_at_ms "
         "FROM jobs JOIN specs ON sha256 = spec_sha256 "
         "JOIN attempts ON job_id = id AND attempts.attempt = jobs.attempt WHERE id = ?",
         "i", start->id);
@@ -296,6 +295,7 @@ static enum cam_code read_order(struct database *db, struct start_op *start, str
             .time_limit_ms = query_int(&q, 6),
             .scratch = cam_arena_strdup(arena, query_text(&q, 7)),
             .threads_per_shard = query_int(&q, 8),
+            .submitted_at_ms = query_int(&q, 9),
         };
         const struct launch_order *order = &start->order;
         if (order->spec_text == NULL || order->file_name == NULL || order->base_dir == NULL ||
@@ -454,8 +454,8 @@ static enum cam_code load_jobs(struct core *core, struct database *reader, struc
 }
 
 static const char *const OPEN_ATTEMPTS =
-    "SELECT job_id, attempts.attempt, ranks, scratch, attempts.started_at_ms, state, cancel_now "
-    "FROM attempts JOIN jobs ON jobs.id = job_id WHERE attempts.ended_at_ms = 0";
+    "SELECT job_id, attempts.attempt, ranks, scratch, attempts.started_at_ms, state, cancel_now, "
+    "submitted_at_ms FROM attempts JOIN jobs ON jobs.id = job_id WHERE attempts.ended_at_ms = 0";
 
 static enum cam_code load_attempts(struct core *core, struct database *reader, struct cam_err *err)
 {
@@ -499,7 +499,7 @@ enum cam_code core_load(struct core *core, struct database *reader, struct cam_e
     /* Only now: an answer may free slots, and all that are taken must be known by then. */
     while (query_next(&q, &rc, err)) {
         core->ports.launcher.adopt(core->ports.launcher.self, query_int(&q, 0),
-                                   (int)query_int(&q, 1), query_text(&q, 3));
+                                   (int)query_int(&q, 1), query_text(&q, 3), query_int(&q, 7));
     }
     query_end(&q);
     return rc;

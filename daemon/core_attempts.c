@@ -298,6 +298,17 @@ static struct report_op *make_report(struct core *core, const struct live *live)
     return report;
 }
 
+void core_warned(struct core *core, int64_t job_id, int attempt, const char *text)
+{
+    struct live *live = core_live(core, job_id, attempt);
+    struct report_op *report = live == NULL ? NULL : make_report(core, live);
+    if (report != NULL) {
+        report->text = cam_arena_strdup(report->arena, text);
+        report->kind = report->text == NULL ? NULL : "warning";
+        store_submit(core->options.store, &report->op);
+    }
+}
+
 struct live *core_live(struct core *core, int64_t job_id, int attempt)
 {
     struct live *live = job_index_get(&core->live, job_id);

@@ -8,6 +8,7 @@
 #include "daemon/api.h"
 #include "daemon/core.h"
 #include "daemon/host.h"
+#include "daemon/jobs_folder.h"
 #include "daemon/launcher.h"
 #include "daemon/listener.h"
 #include "daemon/loop.h"
@@ -34,7 +35,7 @@ enum {
 };
 
 struct daemon {
-    const struct settings *settings;
+    struct settings *settings;
     struct loop *loop;
     struct store *store;
     struct views *views;
@@ -51,6 +52,8 @@ struct daemon {
     uv_signal_t interrupt;
     uv_signal_t drain;
     int lock_fd;
+    int jobs_lock_fd;
+    struct jobs_owner owner;
     bool draining;
     struct cam_err fatal;
     char database[CAM_PATH_SIZE];
@@ -204,17 +207,7 @@ enum cam_code daemon_resolve(struct settings *settings, struct cam_err *err)
     if (settings->jobs_dir[0] == '\0') {
         rc = cam_path(settings->jobs_dir, err, "%.4000s/jobs", settings->state_dir);
     }
-    if (rc == CAM_OK) {
-        rc = cam_folder_create(settings->jobs_dir, 0700, err);
-    }
-    if (rc == CAM_OK && realpath(settings->jobs_dir, absolute) == NULL) {
-        rc = cam_fail_errno(err, errno, "%s", settings->jobs_dir);
-    }
-    if (rc != CAM_OK) {
-        return rc;
-    }
-    memcpy(settings->jobs_dir, absolute, sizeof absolute);
-    if (settings->socket[0] == '\0') {
+    if (rc == CAM_OK && settings->socket[0] == '\0') {
         rc = endpoint_default(settings->socket, err);
     }
     if (rc == CAM_OK && settings->mpirun[0] == '\0') {
@@ -258,6 +251,34 @@ static enum cam_code name_places(struct daemon *daemon, struct cam_err *err)
     return rc == CAM_OK ? mpirun_examine(settings->mpirun, &daemon->mpirun, err) : rc;
 }
 
+static enum cam_code read_owner(struct database *reader, struct jobs_owner *out,
+                                struct cam_err *err)
+{
+    struct query q;
+    enum cam_code rc = database_query(reader, &q, err, "SELECT queue FROM identity", "");
+    if (rc == CAM_OK && query_next(&q, &rc, err)) {
+        (void)snprintf(out->queue, sizeof out->queue, "%s", query_text(&q, 0));
+    }
+    query_end(&q);
+    return rc == CAM_OK ? database_number(reader, 0, &out->last_id, err,
+                                          "SELECT seq FROM sqlite_sequence WHERE name = 'jobs'")
+                        : rc;
+}
+
+/* The jobs folder after the database: a daemon that is refused leaves no folder behind. */
+static enum cam_code open_jobs(struct daemon *daemon, struct cam_err *err)
+{
+    struct database *reader = NULL;
+    enum cam_code rc = database_open_reader(daemon->database, &reader, err);
+    if (rc == CAM_OK) {
+        rc = read_owner(reader, &daemon->owner, err);
+    }
+    database_close(reader);
+    return rc == CAM_OK ? jobs_folder_take(daemon->settings->jobs_dir, &daemon->owner, LOCK_WAIT_MS,
+                                           &daemon->jobs_lock_fd, err)
+                        : rc;
+}
+
 static enum cam_code open_storage(struct daemon *daemon, struct cam_err *err)
 {
     const struct settings *settings = daemon->settings;
@@ -274,6 +295,9 @@ static enum cam_code open_storage(struct daemon *daemon, struct cam_err *err)
         rc = store_open(&options, &daemon->store, err);
     }
     if (rc == CAM_OK) {
+        rc = open_jobs(daemon, err);
+    }
+    if (rc == CAM_OK) {
         rc = views_open(daemon->database, settings->jobs_dir, &daemon->views, err);
     }
     if (rc == CAM_OK) {
@@ -287,6 +311,7 @@ static enum cam_code open_core(struct daemon *daemon, struct cam_err *err)
     const struct settings *settings = daemon->settings;
     struct launcher_options launcher = {.loop = daemon->loop,
                                         .jobs_dir = settings->jobs_dir,
+                                        .queue = daemon->owner.queue,
                                         .endpoint = daemon->endpoint,
                                         .mpirun = &daemon->mpirun,
                                         .shim = daemon->shim,
@@ -356,8 +381,8 @@ static enum cam_code open_api(struct daemon *daemon, struct cam_err *err)
     return listener_open(&clients, &daemon->listener, err);
 }
 
-enum cam_code daemon_run(const struct settings *settings, void (*ready)(void *context),
-                         void *context, struct cam_err *err)
+enum cam_code daemon_run(struct settings *settings, void (*ready)(void *context), void *context,
+                         struct cam_err *err)
 {
     struct daemon *daemon = cam_alloc(1, sizeof *daemon);
     if (daemon == NULL) {
@@ -365,6 +390,7 @@ enum cam_code daemon_run(const struct settings *settings, void (*ready)(void *co
     }
     daemon->settings = settings;
     daemon->lock_fd = -1;
+    daemon->jobs_lock_fd = -1;
     enum cam_code rc = name_places(daemon, err);
     if (rc == CAM_OK) {
         rc = open_storage(daemon, err);

@@ -11,9 +11,10 @@
 /* Fills in the places that were not set: state and jobs folder, socket, mpirun, slots. */
 CAM_CHECKED enum cam_code daemon_resolve(struct settings *settings, struct cam_err *err);
 
-/* Runs until SIGTERM or a drain has ended.  ready is called once clients may connect.  A broken
- * store ends it with that error; training goes on in every case. */
-CAM_CHECKED enum cam_code daemon_run(const struct settings *settings, void (*ready)(void *context),
+/* Creates what is missing, the jobs folder too (its path becomes absolute).  Runs until SIGTERM or
+ * a drain has ended.  ready is called once clients may connect.  A broken store ends it with that
+ * error; training goes on in every case. */
+CAM_CHECKED enum cam_code daemon_run(struct settings *settings, void (*ready)(void *context),
                                      void *context, struct cam_err *err);
 
 #endif

@@ -27,6 +27,7 @@ struct launch_order {
     const char *env_json;
     int64_t shards;
     int64_t threads_per_shard;
+    int64_t submitted_at_ms;
 };
 
 /* What was found when an attempt was proved dead. */
@@ -38,6 +39,7 @@ struct post_mortem {
     bool rebooted; /* the machine went down under it */
     bool has_exit; /* the shim left a record */
     struct attempt_exit exit;
+    enum cam_code launch_code;
     char launch_error[1016]; /* why it could not even be tried, or "" */
     char outcome[16];        /* of outcome.json: "succeeded", "stopped", or "" */
     char weights_sha256[72];
@@ -57,7 +59,8 @@ struct launch_port {
     void *self;
     void (*launch)(void *self, const struct launch_order *order);
     /* Finds out how an attempt of an earlier daemon is; answers with core_adopted or core_ended. */
-    void (*adopt)(void *self, int64_t job_id, int attempt, const char *scratch);
+    void (*adopt)(void *self, int64_t job_id, int attempt, const char *scratch,
+                  int64_t submitted_at_ms);
     /* Ends it without asking; core_ended follows.  Harmless when it has ended. */
     void (*kill)(void *self, int64_t job_id, int attempt);
 };

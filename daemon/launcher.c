@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "daemon/attempt_folder.h"
+#include "daemon/jobs_folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +29,9 @@ struct flight {
     const char *scratch;
     char **environment;
     char folder[CAM_PATH_SIZE];
+    int64_t submitted_at_ms;   /* of the job: tells it from one of another database */
+    bool foreign;              /* the folder under its name is not its own: it is not read */
+    char said[JOBS_SAID_SIZE]; /* what was moved aside, or "" */
     bool adopting;
     bool kill_wanted;
     bool child; /* process is ours and not yet reaped */
@@ -149,9 +153,11 @@ static void bury_work(void *context)
     struct flight *flight = context;
     flight->proved = flight->mortem.never_started ||
                      attempt_folder_prove(flight->job_dir, flight->attempt, flight->scratch);
-    if (flight->proved) {
-        flight->mortem.job_id = flight->job_id;
-        flight->mortem.attempt = flight->attempt;
+    flight->mortem.job_id = flight->job_id;
+    flight->mortem.attempt = flight->attempt;
+    if (flight->foreign) {
+        flight->mortem.exit.exit_code = -1;
+    } else if (flight->proved) {
         attempt_folder_read(flight->job_dir, &flight->mortem);
     }
 }
@@ -212,9 +218,10 @@ static void shim_exited(uv_process_t *process, int64_t status, int signal)
     uv_close((uv_handle_t *)process, shim_closed);
 }
 
-static void fail_launch(struct flight *flight, const char *text)
+static void fail_launch(struct flight *flight, enum cam_code code, const char *text)
 {
     flight->mortem.never_started = true;
+    flight->mortem.launch_code = code;
     (void)snprintf(flight->mortem.launch_error, sizeof flight->mortem.launch_error, "%s", text);
     bury(flight);
 }
@@ -222,7 +229,7 @@ static void fail_launch(struct flight *flight, const char *text)
 static void spawn_failed(uv_handle_t *handle)
 {
     struct flight *flight = handle->data;
-    fail_launch(flight, flight->err.text);
+    fail_launch(flight, flight->err.code, flight->err.text);
 }
 
 static void spawn_shim(struct flight *flight)
@@ -236,7 +243,7 @@ static void spawn_shim(struct flight *flight)
     }
     if (log_fd < 0) {
         (void)cam_fail_errno(&err, errno, "%s: cannot open", path);
-        fail_launch(flight, err.text);
+        fail_launch(flight, err.code, err.text);
         return;
     }
     (void)snprintf(attempt, sizeof attempt, "%d", flight->attempt);
@@ -271,17 +278,43 @@ static void spawn_shim(struct flight *flight)
             (long long)flight->job_id, flight->attempt, flight->order.ranks, flight->process.pid);
 }
 
+/* Whatever is in the job's folder is the job's own, or it is not read. */
+static enum cam_code claim(struct flight *flight, bool first_start)
+{
+    struct jobs_claim wanted = {.queue = flight->launcher->options.queue,
+                                .job_id = flight->job_id,
+                                .submitted_at_ms = flight->submitted_at_ms,
+                                .first_start = first_start};
+    enum cam_code rc = jobs_folder_claim(flight->job_dir, &wanted, flight->said, &flight->err);
+    flight->foreign = rc != CAM_OK;
+    return rc;
+}
+
+static void tell_what_was_moved(const struct flight *flight)
+{
+    if (flight->said[0] != '\0') {
+        cam_log(CAM_LOG_WARN, "launcher", "job=%lld attempt=%d: %s", (long long)flight->job_id,
+                flight->attempt, flight->said);
+        core_warned(flight->launcher->core, flight->job_id, flight->attempt, flight->said);
+    }
+}
+
 static void launch_work(void *context)
 {
     struct flight *flight = context;
     const struct launcher_options *options = &flight->launcher->options;
-    struct attempt_surroundings around = {.endpoint = options->endpoint,
+    struct attempt_surroundings around = {.queue = options->queue,
+                                          .endpoint = options->endpoint,
                                           .mpirun = options->mpirun,
                                           .worker = options->worker,
                                           .cores = options->cores,
                                           .kill_grace_ms = options->kill_grace_ms,
                                           .log_bytes_max = options->log_bytes_max};
-    flight->rc = attempt_folder_write(flight->job_dir, &flight->order, &around, &flight->err);
+    flight->rc = claim(flight, flight->attempt == 1);
+    if (flight->rc == CAM_OK) {
+        flight->rc = attempt_folder_write(flight->job_dir, &flight->order, &around, flight->said,
+                                          &flight->err);
+    }
     flight->environment = attempt_folder_environment(&flight->order, flight->arena);
     if (flight->rc == CAM_OK && flight->environment == NULL) {
         flight->rc = cam_fail(&flight->err, CAM_NO_MEMORY, "the daemon is short of memory");
@@ -291,8 +324,9 @@ static void launch_work(void *context)
 static void launch_done(void *context)
 {
     struct flight *flight = context;
+    tell_what_was_moved(flight);
     if (flight->rc != CAM_OK) {
-        fail_launch(flight, flight->err.text);
+        fail_launch(flight, flight->err.code, flight->err.text);
     } else if (flight->kill_wanted) {
         flight->mortem.never_started = true;
         bury(flight);
@@ -316,6 +350,7 @@ static void launch(void *self, const struct launch_order *order)
     struct cam_arena *arena = flight->arena;
     flight->order = *order;
     flight->order.scratch = flight->scratch;
+    flight->submitted_at_ms = order->submitted_at_ms;
     flight->order.spec_text = cam_arena_strdup(arena, order->spec_text);
     flight->order.file_name = cam_arena_strdup(arena, order->file_name);
     flight->order.base_dir = cam_arena_strdup(arena, order->base_dir);
@@ -324,7 +359,7 @@ static void launch(void *self, const struct launch_order *order)
     if (flight->order.spec_text == NULL || flight->order.file_name == NULL ||
         flight->order.base_dir == NULL || flight->order.set_json == NULL ||
         flight->order.env_json == NULL) {
-        fail_launch(flight, "the daemon is short of memory");
+        fail_launch(flight, CAM_NO_MEMORY, "the daemon is short of memory");
         return;
     }
     pool(flight, launch_work, launch_done);
@@ -347,8 +382,11 @@ static void shim_gone(uv_poll_t *poll, int status, int events)
 static void find_work(void *context)
 {
     struct flight *flight = context;
-    flight->rc = attempt_folder_find(flight->job_dir, flight->attempt, &flight->finding,
-                                     &flight->pidfd, &flight->rebooted, &flight->err);
+    flight->rc = claim(flight, false);
+    if (flight->rc == CAM_OK) {
+        flight->rc = attempt_folder_find(flight->job_dir, flight->attempt, &flight->finding,
+                                         &flight->pidfd, &flight->rebooted, &flight->err);
+    }
     if (flight->rc == CAM_OK && flight->finding == ATTEMPT_LIVES) {
         flight->mortem.job_id = flight->job_id;
         flight->mortem.attempt = flight->attempt;
@@ -370,6 +408,11 @@ static void find_done(void *context)
         cam_log(CAM_LOG_ERROR, "launcher", "job=%lld attempt=%d: %s", (long long)flight->job_id,
                 flight->attempt, flight->err.text);
         flight->finding = ATTEMPT_SHIM_DIED; /* its slots stay taken until it is proved dead */
+    }
+    tell_what_was_moved(flight);
+    if (flight->foreign) {
+        fail_launch(flight, flight->err.code, flight->err.text);
+        return;
     }
     static const char *const FOUND[] = {[ATTEMPT_LIVES] = "runs",
                                         [ATTEMPT_ENDED] = "has ended",
@@ -394,10 +437,12 @@ static void find_done(void *context)
     core_adopted(flight->launcher->core, &so_far);
 }
 
-static void adopt(void *self, int64_t job_id, int attempt, const char *scratch)
+static void adopt(void *self, int64_t job_id, int attempt, const char *scratch,
+                  int64_t submitted_at_ms)
 {
     struct flight *flight = flight_begin(self, job_id, attempt, scratch);
     if (flight != NULL) {
+        flight->submitted_at_ms = submitted_at_ms;
         flight->adopting = true;
         pool(flight, find_work, find_done);
     }

@@ -24,6 +24,7 @@ struct launcher;
 struct launcher_options {
     struct loop *loop;
     const char *jobs_dir; /* absolute */
+    const char *queue;    /* its identity */
     const char *endpoint; /* "unix:PATH": where ranks report */
     const struct mpirun *mpirun;
     const char *shim;   /* absolute */

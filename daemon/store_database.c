@@ -224,15 +224,16 @@ static enum cam_code check_whole(struct database *db, struct cam_err *err)
     struct query q;
     enum cam_code rc = database_query(db, &q, err, "PRAGMA quick_check(1)", "");
     if (rc == CAM_OK && query_next(&q, &rc, err) && strcmp(query_text(&q, 0), "ok") != 0) {
-        rc = cam_fail(err, CAM_CORRUPT, "%s", query_text(&q, 0));
+        rc = cam_fail(err, CAM_CORRUPT, "%s: %s", db->path, query_text(&q, 0));
     }
     query_end(&q);
     if (rc == CAM_CORRUPT) {
         char found[256];
-        (void)snprintf(found, sizeof found, "%.255s", err->text);
+        /* What SQLite said follows the path, which is told once. */
+        (void)snprintf(found, sizeof found, "%.255s", err->text + strlen(db->path) + 2);
         rc = cam_fail(err, CAM_CORRUPT,
                       "%s: damaged database (%s); the file was kept as it is: restore a backup, or "
-                      "move it away to start with an empty queue",
+                      "move both it and the jobs folder away to start with an empty queue",
                       db->path, found);
     }
     return rc;

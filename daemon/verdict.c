@@ -69,8 +69,10 @@ void verdict_reach(const struct post_mortem *mortem, const struct live *live, in
             now_wall_ms > live->started_wall_ms ? now_wall_ms - live->started_wall_ms : 0;
     }
     if (mortem->launch_error[0] != '\0') {
-        out->cause = CAUSE_IO;
-        out->error_code = CAM_IO;
+        /* Most of what hinders a launch passes; only what cannot is not tried again. */
+        bool told = mortem->launch_code == CAM_DISK_FULL || mortem->launch_code == CAM_CONFLICT;
+        out->error_code = told ? mortem->launch_code : CAM_IO;
+        out->cause = job_cause_of_code(out->error_code);
         out->error_text = mortem->launch_error;
     } else if (mortem->never_started) {
         out->cause = CAUSE_NEVER_STARTED;

@@ -100,9 +100,11 @@ enum cam_code attempt_write_job(const char *job_dir, const struct attempt_job *j
         return rc;
     }
     return write_record(path,
-                        json_pack("{sI ss ss so}", "id", (json_int_t)job->id, "file_name",
+                        json_pack("{sI ss ss so ss sI}", "id", (json_int_t)job->id, "file_name",
                                   job->file_name, "base_dir", job->base_dir, "set",
-                                  strings_to_json(job->set, job->set_count)),
+                                  strings_to_json(job->set, job->set_count), "queue",
+                                  job->queue == NULL ? "" : job->queue, "submitted_at_ms",
+                                  (json_int_t)job->submitted_at_ms),
                         err);
 }
 
@@ -113,26 +115,58 @@ enum cam_code attempt_read_job(const char *job_dir, struct cam_arena *arena,
     json_t *record = NULL;
     json_t *set = NULL;
     json_int_t id = 0;
+    json_int_t submitted_at_ms = 0;
     const char *file_name = NULL;
     const char *base_dir = NULL;
+    const char *queue = "";
     enum cam_code rc = cam_path(path, err, "%s/job.json", job_dir);
     if (rc == CAM_OK) {
         rc = read_record(path, &record, err);
     }
     if (rc == CAM_OK) {
-        rc = unpack(path, record, err, "{sI ss ss so}", "id", &id, "file_name", &file_name,
-                    "base_dir", &base_dir, "set", &set);
+        rc = unpack(path, record, err, "{sI ss ss so s?s s?I}", "id", &id, "file_name", &file_name,
+                    "base_dir", &base_dir, "set", &set, "queue", &queue, "submitted_at_ms",
+                    &submitted_at_ms);
     }
     if (rc == CAM_OK) {
         rc = strings_from_json(path, set, arena, &out->set, &out->set_count, err);
     }
     if (rc == CAM_OK) {
         out->id = id;
+        out->submitted_at_ms = submitted_at_ms;
+        out->queue = cam_arena_strdup(arena, queue);
         out->file_name = cam_arena_strdup(arena, file_name);
         out->base_dir = cam_arena_strdup(arena, base_dir);
-        if (out->file_name == NULL || out->base_dir == NULL) {
+        if (out->file_name == NULL || out->base_dir == NULL || out->queue == NULL) {
             rc = cam_fail(err, CAM_NO_MEMORY, "%s: out of memory", path);
         }
+    }
+    json_decref(record);
+    return rc;
+}
+
+enum cam_code attempt_write_queue(const char *jobs_dir, const char *queue, struct cam_err *err)
+{
+    char path[CAM_PATH_SIZE];
+    enum cam_code rc = cam_path(path, err, "%s/queue.json", jobs_dir);
+    return rc == CAM_OK ? write_record(path, json_pack("{ss}", "queue", queue), err) : rc;
+}
+
+enum cam_code attempt_read_queue(const char *jobs_dir, char out[ATTEMPT_QUEUE_SIZE],
+                                 struct cam_err *err)
+{
+    char path[CAM_PATH_SIZE];
+    json_t *record = NULL;
+    const char *queue = NULL;
+    enum cam_code rc = cam_path(path, err, "%s/queue.json", jobs_dir);
+    if (rc == CAM_OK) {
+        rc = read_record(path, &record, err);
+    }
+    if (rc == CAM_OK) {
+        rc = unpack(path, record, err, "{ss}", "queue", &queue);
+    }
+    if (rc == CAM_OK) {
+        (void)snprintf(out, ATTEMPT_QUEUE_SIZE, "%s", queue);
     }
     json_decref(record);
     return rc;
@@ -150,8 +184,8 @@ enum cam_code attempt_write_order(const char *job_dir, const struct attempt_orde
         "{sI si si si ss ss? sI sI sI so}", "job_id", (json_int_t)order->job_id, "attempt",
         order->attempt, "ranks", order->ranks, "lanes", order->lanes, "scratch", order->scratch,
         "resume_from", order->resume_from, "time_limit_ms", (json_int_t)order->time_limit_ms,
-        "grace_ms", (json_int_t)order->grace_ms, "log_bytes_max",
-        (json_int_t)order->log_bytes_max, "argv", strings_to_json(order->argv, order->argv_count));
+        "grace_ms", (json_int_t)order->grace_ms, "log_bytes_max", (json_int_t)order->log_bytes_max,
+        "argv", strings_to_json(order->argv, order->argv_count));
     return write_record(path, record, err);
 }
 
@@ -173,9 +207,9 @@ enum cam_code attempt_read_order(const char *job_dir, int attempt, struct cam_ar
     }
     if (rc == CAM_OK) {
         rc = unpack(path, record, err, "{sI si si si ss so sI sI sI so}", "job_id", &job_id,
-                    "attempt", &out->attempt, "ranks", &out->ranks, "lanes", &out->lanes,
-                    "scratch", &scratch, "resume_from", &resume, "time_limit_ms", &limit,
-                    "grace_ms", &grace, "log_bytes_max", &log_max, "argv", &argv);
+                    "attempt", &out->attempt, "ranks", &out->ranks, "lanes", &out->lanes, "scratch",
+                    &scratch, "resume_from", &resume, "time_limit_ms", &limit, "grace_ms", &grace,
+                    "log_bytes_max", &log_max, "argv", &argv);
     }
     if (rc == CAM_OK) {
         rc = strings_from_json(path, argv, arena, &out->argv, &out->argv_count, err);
@@ -196,8 +230,8 @@ enum cam_code attempt_read_order(const char *job_dir, int attempt, struct cam_ar
     return rc;
 }
 
-enum cam_code attempt_write_shim(const char *job_dir, int attempt,
-                                 const struct attempt_shim *shim, struct cam_err *err)
+enum cam_code attempt_write_shim(const char *job_dir, int attempt, const struct attempt_shim *shim,
+                                 struct cam_err *err)
 {
     char path[CAM_PATH_SIZE];
     enum cam_code rc = attempt_path(job_dir, attempt, "shim.json", path, err);
@@ -223,8 +257,8 @@ enum cam_code attempt_read_shim(const char *job_dir, int attempt, struct attempt
         rc = read_record(path, &record, err);
     }
     if (rc == CAM_OK) {
-        rc = unpack(path, record, err, "{sI sI ss}", "pid", &pid, "start_ticks", &ticks,
-                    "boot_id", &boot);
+        rc = unpack(path, record, err, "{sI sI ss}", "pid", &pid, "start_ticks", &ticks, "boot_id",
+                    &boot);
     }
     if (rc == CAM_OK) {
         *out = (struct attempt_shim){.pid = pid, .start_ticks = ticks};
@@ -234,8 +268,8 @@ enum cam_code attempt_read_shim(const char *job_dir, int attempt, struct attempt
     return rc;
 }
 
-enum cam_code attempt_write_exit(const char *job_dir, int attempt,
-                                 const struct attempt_exit *exit, struct cam_err *err)
+enum cam_code attempt_write_exit(const char *job_dir, int attempt, const struct attempt_exit *exit,
+                                 struct cam_err *err)
 {
     char path[CAM_PATH_SIZE];
     enum cam_code rc = attempt_path(job_dir, attempt, "exit.json", path, err);

@@ -2,7 +2,8 @@
  * The job's folder: what daemon, shim and worker agree on about one attempt of a job.
  *
  *   JOB/job.yaml              the job's text as submitted
- *   JOB/job.json              struct attempt_job: id, name for errors, base folder, --set pairs
+ *   JOB/job.json              struct attempt_job: whose it is, name for errors, base folder, --set
+ *                             pairs; there before the first attempt's folder
  *   JOB/data.json             identity of the data, written by rank 0 of the first attempt
  *   JOB/profile.json          numeric profile, written by rank 0 of the first attempt
  *   JOB/epochs.jsonl          one line an epoch, fsynced before any checkpoint that covers it
@@ -26,6 +27,13 @@
  *                             model.safetensors optimizer.safetensors state.json
  *     final/model.safetensors
  *
+ * JOB is JOBS/ID.  Beside the jobs' folders:
+ *   JOBS/queue.json           {"queue": "..."}: the identity of the queue (of the database) that
+ *                             all jobs in it are of; a daemon of another refuses the folder
+ *   JOBS/lock                 flock: held by the daemon that serves it; holds its pid
+ *   JOBS/ID.stale-TIME        was found under ID and is of another job: nobody reads it
+ *   JOB/attempts/N.stale-TIME the same for an attempt (after a backup was restored)
+ *
  * Every file is replaced whole (base/file.h) except epochs.jsonl and the log.  A folder name is
  * never used twice: attempt numbers only grow, so a rank that was cut off cannot overwrite its
  * successor's files.
@@ -41,7 +49,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ATTEMPT_TOKEN_BYTES = 32 };
+enum { ATTEMPT_TOKEN_BYTES = 32, ATTEMPT_QUEUE_SIZE = 40 };
 
 /* JOB/job.json */
 struct attempt_job {
@@ -50,6 +58,8 @@ struct attempt_job {
     const char *base_dir;
     const char *const *set;
     size_t set_count;
+    const char *queue; /* identity; "" in one that an early release wrote */
+    int64_t submitted_at_ms;
 };
 
 /* JOB/attempts/N/attempt.json */
@@ -57,32 +67,32 @@ struct attempt_order {
     int64_t job_id;
     int attempt;
     int ranks;
-    int lanes;                /* shards a rank computes at once */
-    const char *scratch;      /* private folder in memory: Open MPI's session, segments, windows */
-    const char *resume_from;  /* checkpoint folder relative to JOB, or NULL: from the start */
-    int64_t time_limit_ms;    /* left for this attempt; 0: none */
-    int64_t grace_ms;         /* between a polite end and SIGKILL */
-    int64_t log_bytes_max;    /* of log before it becomes log.1 */
-    const char *const *argv;  /* mpirun and its arguments; argv_count strings */
+    int lanes;               /* shards a rank computes at once */
+    const char *scratch;     /* private folder in memory: Open MPI's session, segments, windows */
+    const char *resume_from; /* checkpoint folder relative to JOB, or NULL: from the start */
+    int64_t time_limit_ms;   /* left for this attempt; 0: none */
+    int64_t grace_ms;        /* between a polite end and SIGKILL */
+    int64_t log_bytes_max;   /* of log before it becomes log.1 */
+    const char *const *argv; /* mpirun and its arguments; argv_count strings */
     size_t argv_count;
 };
 
 /* JOB/attempts/N/shim.json */
 struct attempt_shim {
     int64_t pid;
-    int64_t start_ticks;  /* field 22 of /proc/PID/stat: tells a recycled pid */
+    int64_t start_ticks; /* field 22 of /proc/PID/stat: tells a recycled pid */
     char boot_id[40];
 };
 
 /* JOB/attempts/N/exit.json */
 struct attempt_exit {
-    int exit_code;        /* of mpirun; -1 where a signal ended it or it never started */
-    int signal;           /* that ended mpirun, or 0 */
-    bool timed_out;       /* the shim ended it at the time limit */
-    bool stop_killed;     /* the shim ended it because it was told to (SIGTERM to the shim) */
-    int64_t elapsed_ms;   /* from launch to proof of death: counts against the time limit */
-    int64_t ended_at_ms;  /* wall clock */
-    char text[512];       /* why it never started, or "" */
+    int exit_code;       /* of mpirun; -1 where a signal ended it or it never started */
+    int signal;          /* that ended mpirun, or 0 */
+    bool timed_out;      /* the shim ended it at the time limit */
+    bool stop_killed;    /* the shim ended it because it was told to (SIGTERM to the shim) */
+    int64_t elapsed_ms;  /* from launch to proof of death: counts against the time limit */
+    int64_t ended_at_ms; /* wall clock */
+    char text[512];      /* why it never started, or "" */
 };
 
 /* "JOB/attempts/N", or "JOB/attempts/N/FILE" where file is not NULL. */
@@ -92,13 +102,18 @@ CAM_CHECKED enum cam_code attempt_path(const char *job_dir, int attempt, const c
 /* Whole-file writes; the folder must exist.  CAM_IO, CAM_DISK_FULL, CAM_NO_MEMORY. */
 CAM_CHECKED enum cam_code attempt_write_job(const char *job_dir, const struct attempt_job *job,
                                             struct cam_err *err);
-CAM_CHECKED enum cam_code attempt_write_order(const char *job_dir,
-                                              const struct attempt_order *order,
-                                              struct cam_err *err);
+CAM_CHECKED enum cam_code
+attempt_write_order(const char *job_dir, const struct attempt_order *order, struct cam_err *err);
 CAM_CHECKED enum cam_code attempt_write_shim(const char *job_dir, int attempt,
                                              const struct attempt_shim *shim, struct cam_err *err);
 CAM_CHECKED enum cam_code attempt_write_exit(const char *job_dir, int attempt,
                                              const struct attempt_exit *exit, struct cam_err *err);
+
+/* JOBS/queue.json.  CAM_NOT_FOUND where the folder has no owner yet, CAM_CORRUPT. */
+CAM_CHECKED enum cam_code attempt_read_queue(const char *jobs_dir, char out[ATTEMPT_QUEUE_SIZE],
+                                             struct cam_err *err);
+CAM_CHECKED enum cam_code attempt_write_queue(const char *jobs_dir, const char *queue,
+                                              struct cam_err *err);
 
 /* Reads; strings live in the arena.  CAM_NOT_FOUND, or CAM_CORRUPT naming file and field. */
 CAM_CHECKED enum cam_code attempt_read_job(const char *job_dir, struct cam_arena *arena,

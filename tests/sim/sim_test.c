@@ -150,10 +150,12 @@ static void port_launch(void *self, const struct launch_order *order)
                                  .ends_ms = sim->now_ms + 100 + (int64_t)chance(sim, 20000)};
 }
 
-static void port_adopt(void *self, int64_t job_id, int attempt, const char *scratch)
+static void port_adopt(void *self, int64_t job_id, int attempt, const char *scratch,
+                       int64_t submitted_at_ms)
 {
     struct sim *sim = self;
     (void)scratch;
+    (void)submitted_at_ms;
     struct pretend *pretend = find_pretend(sim, job_id);
     if (pretend != NULL && pretend->attempt == attempt) {
         sim->adopt_asked[pretend - sim->running] = true;

@@ -166,6 +166,80 @@ class Kills(unittest.TestCase):
             self.assertIn("drained", json.dumps(daemon.events(job)))
 
 
+class FormerJobs(unittest.TestCase):
+    """A folder that another job left under a new job's number is never read as the new one's."""
+
+    def run_one(self, daemon, steps):
+        job = daemon.submit(sets=fake(FAKE_STEPS=steps))
+        return job, daemon.finish(job)
+
+    def test_a_new_database_over_an_old_jobs_folder(self):
+        with Daemon(slots=2, env=FAKE) as daemon:
+            self.run_one(daemon, 20)
+            daemon.stop()
+            for file in daemon.state.glob("queue.db*"):
+                file.unlink()
+            (daemon.jobs / "queue.json").unlink()  # as an earlier release left it
+            done = subprocess.run(daemon.command(), env=daemon.env, capture_output=True, text=True,
+                                  timeout=20 * SLOW)
+            self.assertEqual(1, done.returncode)
+            self.assertIn(f"jobs folder {daemon.jobs} belongs to another queue", done.stderr)
+            daemon.jobs.rename(daemon.home / "old-jobs")
+            daemon.start()
+            job, end = self.run_one(daemon, 40)
+            self.assertEqual((1, 4), (job, len(end["epochs_done"])))
+
+    def test_a_backup_of_the_database(self):
+        with Daemon(slots=2, env=FAKE) as daemon:
+            early, _ = self.run_one(daemon, 20)
+            daemon.stop()
+            backup = (daemon.state / "queue.db").read_bytes()
+            daemon.start()
+            lost, _ = self.run_one(daemon, 20)
+            daemon.stop()
+            for file in daemon.state.glob("queue.db*"):
+                file.unlink()
+            (daemon.state / "queue.db").write_bytes(backup)
+            daemon.start()
+            job, end = self.run_one(daemon, 60)
+            self.assertEqual(lost, job, "its number is given again")
+            self.assertEqual((1, 6), (end["attempts"], len(end["epochs_done"])))
+            warnings = [e["text"] for e in daemon.events(job) if e["kind"] == "warning"]
+            self.assertEqual(1, len(warnings), warnings)
+            self.assertIn("of another job: moved aside", warnings[0])
+            aside = list(daemon.jobs.glob(f"{job}.stale-*"))
+            self.assertEqual(1, len(aside))
+            self.assertTrue((aside[0] / "attempts/1/outcome.json").exists(), "all is kept")
+            self.assertEqual([], list(daemon.jobs.glob(f"{early}.stale-*")))
+
+    def test_a_kill_before_the_folder_is_claimed(self):
+        """The row is there, its folder is still the former job's: the next daemon does not read it."""
+        with Daemon(slots=2, env=FAKE) as daemon:
+            job = daemon.submit(sets=fake(FAKE_STEPS=20), args=["--hold"])
+            daemon.stop()
+            database = sqlite3.connect(daemon.state / "queue.db")
+            with database:
+                database.execute("UPDATE jobs SET state = 'starting', attempt = 1, attempt_ranks = 2")
+                database.execute("INSERT INTO attempts (job_id, attempt, ranks, scratch, "
+                                 "started_at_ms) VALUES (?, 1, 2, ?, 1)",
+                                 (job, f"/dev/shm/cambrian-none-{os.getpid()}"))
+            database.close()
+            former = daemon.jobs / str(job) / "attempts" / "1"
+            former.mkdir(parents=True)
+            (former.parents[1] / "job.json").write_text(json.dumps(
+                {"id": job, "file_name": "x", "base_dir": "/", "set": [], "queue": "another",
+                 "submitted_at_ms": 1}))
+            (former / "exit.json").write_text(json.dumps(
+                {"exit_code": 0, "signal": 0, "timed_out": False, "stop_killed": False,
+                 "elapsed_ms": 1, "ended_at_ms": 1, "text": ""}))
+            (former / "outcome.json").write_text(json.dumps(
+                {"outcome": "succeeded", "weights_sha256": "f" * 64, "step": 1, "model": "m"}))
+            daemon.start()
+            end = daemon.finish(job)
+            self.assertEqual((2, 2), (end["attempts"], len(end["epochs_done"])))
+            self.assertEqual(1, len(list(daemon.jobs.glob(f"{job}.stale-*"))))
+
+
 class Refusals(unittest.TestCase):
     def test_bad_peers_harm_nobody(self):
         with Daemon(slots=2, env=FAKE, args=["--frame-limit", "1"]) as daemon:
@@ -237,8 +311,22 @@ class Refusals(unittest.TestCase):
             self.assertIn(f"cambriand {daemon.process.pid} works on this state folder",
                           self.refused(daemon, "--socket", str(daemon.home / "other.sock")))
             self.assertIn("another cambriand listens there",
-                          self.refused(daemon, "--state-dir", str(daemon.home / "other")))
+                          self.refused(daemon, "--state-dir", str(daemon.home / "other"),
+                                       "--jobs-dir", str(daemon.home / "other-jobs")))
             self.assertEqual(0, daemon.client("status").returncode)
+
+    def test_a_jobs_folder_of_another_daemon(self):
+        with Daemon(slots=2, env=FAKE) as daemon:
+            other = ("--state-dir", str(daemon.home / "other"), "--socket",
+                     str(daemon.home / "other.sock"))
+            said = self.refused(daemon, *other)
+            self.assertIn(f"jobs folder {daemon.jobs} is in use by another cambriand", said)
+            self.assertIn("--jobs-dir", said)
+            daemon.stop()
+            said = self.refused(daemon, *other)
+            self.assertIn(f"jobs folder {daemon.jobs} belongs to another queue", said)
+            self.assertIn("move it away", said)
+            daemon.start()
 
     def test_a_damaged_database(self):
         with Daemon(slots=2, env=FAKE) as daemon:
@@ -250,7 +338,12 @@ class Refusals(unittest.TestCase):
             bad = bytearray(good)
             bad[4096:] = b"\x5a" * (len(bad) - 4096)
             path.write_bytes(bad)
-            self.assertRegex(self.refused(daemon), r"queue\.db: damaged database .*kept as it is")
+            shutil.rmtree(daemon.jobs)
+            said = self.refused(daemon)
+            self.assertRegex(said, r"queue\.db: damaged database .*kept as it is")
+            self.assertIn("move both it and the jobs folder away", said)
+            self.assertEqual(1, said.count(str(path)), said)
+            self.assertFalse(daemon.jobs.exists(), "a refused daemon leaves no folder")
             self.assertEqual(bytes(bad), path.read_bytes())
             path.write_bytes(good)
             daemon.start()
@@ -262,11 +355,12 @@ class Refusals(unittest.TestCase):
         with Daemon(slots=2, env=FAKE) as daemon:
             daemon.stop()
             database = sqlite3.connect(daemon.state / "queue.db")
+            version = database.execute("PRAGMA user_version").fetchone()[0]
             database.execute("PRAGMA user_version = 999")
             database.close()
             self.assertIn("schema 999 is newer than this daemon", self.refused(daemon))
             database = sqlite3.connect(daemon.state / "queue.db")
-            database.execute("PRAGMA user_version = 1")
+            database.execute(f"PRAGMA user_version = {version}")
             database.close()
             daemon.start()
 

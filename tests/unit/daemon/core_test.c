@@ -59,10 +59,12 @@ static void launch(void *self, const struct launch_order *order)
     ((struct outside *)self)->launched++;
 }
 
-static void adopt(void *self, int64_t job_id, int attempt, const char *scratch)
+static void adopt(void *self, int64_t job_id, int attempt, const char *scratch,
+                  int64_t submitted_at_ms)
 {
     (void)self;
     (void)attempt;
+    (void)submitted_at_ms;
     fail_msg("job %lld adopted from %s", (long long)job_id, scratch);
 }
 

@@ -17,18 +17,27 @@ static void records_come_back(void **state)
     ASSERT_OK(cam_folder_create(path, 0700, &err), err);
 
     const char *set[] = {"train.epochs=5", "name=\"a b\""};
-    struct attempt_job job = {7, "job.yaml", "/data", set, 2};
+    struct attempt_job job = {7, "job.yaml", "/data", set, 2, "q", 99};
     struct attempt_job job_back = {0};
     ASSERT_OK(attempt_write_job(job_dir, &job, &err), err);
     ASSERT_OK(attempt_read_job(job_dir, arena, &job_back, &err), err);
     assert_int_equal(7, job_back.id);
     assert_int_equal(2, job_back.set_count);
     assert_string_equal(set[1], job_back.set[1]);
+    assert_string_equal("q", job_back.queue);
+    assert_int_equal(99, job_back.submitted_at_ms);
 
     const char *argv[] = {"/usr/bin/mpirun", "-n", "2"};
-    struct attempt_order order = {.job_id = 7, .attempt = 3, .ranks = 2, .lanes = 1,
-                                  .scratch = "/dev/shm/x", .time_limit_ms = 5, .grace_ms = 6,
-                                  .log_bytes_max = 8, .argv = argv, .argv_count = 3};
+    struct attempt_order order = {.job_id = 7,
+                                  .attempt = 3,
+                                  .ranks = 2,
+                                  .lanes = 1,
+                                  .scratch = "/dev/shm/x",
+                                  .time_limit_ms = 5,
+                                  .grace_ms = 6,
+                                  .log_bytes_max = 8,
+                                  .argv = argv,
+                                  .argv_count = 3};
     struct attempt_order order_back = {0};
     ASSERT_OK(attempt_write_order(job_dir, &order, &err), err);
     ASSERT_OK(attempt_read_order(job_dir, 3, arena, &order_back, &err), err);

@@ -1,0 +1,249 @@
+#include "daemon/jobs_folder.h"
+
+#include "base/arena.h"
+#include "base/clock.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { LOOK_AGAIN_MS = 50 };
+
+/* ---------------------------------------------------------------- the folder of all jobs */
+
+static int64_t read_pid(int fd)
+{
+    char text[32] = {0};
+    return pread(fd, text, sizeof text - 1, 0) > 0 ? strtoll(text, NULL, 10) : 0;
+}
+
+static enum cam_code take_lock(const char *path, int64_t wait_ms, int *fd_out, struct cam_err *err)
+{
+    char lock[CAM_PATH_SIZE];
+    enum cam_code rc = cam_path(lock, err, "%s/lock", path);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return cam_fail_errno(err, errno, "%s: cannot open", lock);
+    }
+    int64_t give_up_ns = cam_monotonic_ns() + wait_ms * 1000000;
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            rc = cam_fail_errno(err, errno, "%s: cannot lock", lock);
+        } else if (cam_monotonic_ns() >= give_up_ns) {
+            rc = cam_fail(err, CAM_CONFLICT,
+                          "jobs folder %s is in use by another cambriand (pid %lld there): name "
+                          "another folder with --jobs-dir",
+                          path, (long long)read_pid(fd));
+        }
+        if (rc != CAM_OK) {
+            (void)close(fd);
+            return rc;
+        }
+        cam_sleep_ms(LOOK_AGAIN_MS);
+    }
+    char text[32];
+    int length = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    /* Only who is asked for it reads the pid: a full disk is no reason not to serve. */
+    ssize_t ignored = ftruncate(fd, 0) == 0 ? pwrite(fd, text, (size_t)length, 0) : 0;
+    (void)ignored;
+    *fd_out = fd;
+    return CAM_OK;
+}
+
+/* The largest number of a job's folder in it; 0: none. */
+static int64_t largest_job(const char *path)
+{
+    int64_t largest = 0;
+    DIR *list = opendir(path);
+    if (list == NULL) {
+        return 0;
+    }
+    for (const struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list)) {
+        char *end = NULL;
+        int64_t id = strtoll(entry->d_name, &end, 10);
+        if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && *end == '\0' && id > largest) {
+            largest = id;
+        }
+    }
+    (void)closedir(list);
+    return largest;
+}
+
+static enum cam_code check_owner(const char *path, const struct jobs_owner *owner,
+                                 struct cam_err *err)
+{
+    char found[ATTEMPT_QUEUE_SIZE];
+    enum cam_code rc = attempt_read_queue(path, found, err);
+    if (rc == CAM_OK && strcmp(found, owner->queue) == 0) {
+        return CAM_OK;
+    }
+    if (rc != CAM_OK && rc != CAM_NOT_FOUND) {
+        return rc;
+    }
+    /* Not marked yet: new, or of a release that did not mark; then its jobs are in the database. */
+    if (rc == CAM_NOT_FOUND && largest_job(path) <= owner->last_id) {
+        return attempt_write_queue(path, owner->queue, err);
+    }
+    return cam_fail(err, CAM_CONFLICT,
+                    "jobs folder %s belongs to another queue than this state folder's database: "
+                    "move it away, restore the database that it is of, or name another folder with "
+                    "--jobs-dir",
+                    path);
+}
+
+enum cam_code jobs_folder_take(char path[CAM_PATH_SIZE], const struct jobs_owner *owner,
+                               int64_t wait_ms, int *fd_out, struct cam_err *err)
+{
+    char absolute[CAM_PATH_SIZE];
+    enum cam_code rc = cam_folder_create(path, 0700, err);
+    if (rc == CAM_OK && realpath(path, absolute) == NULL) {
+        rc = cam_fail_errno(err, errno, "%s", path);
+    }
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    memcpy(path, absolute, sizeof absolute);
+    rc = take_lock(path, wait_ms, fd_out, err);
+    return rc == CAM_OK ? check_owner(path, owner, err) : rc;
+}
+
+/* ---------------------------------------------------------------- one job's folder */
+
+static bool is_held(const char *attempt_dir, const char *file)
+{
+    char path[CAM_PATH_SIZE];
+    struct cam_err ignored;
+    if (cam_path(path, &ignored, "%s/%s", attempt_dir, file) != CAM_OK) {
+        return false;
+    }
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    bool held = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return held;
+}
+
+/* A shim or a rank lives in it: it writes by path, into whatever is there under its name. */
+static enum cam_code check_dead(const char *attempt_dir, struct cam_err *err)
+{
+    if (!is_held(attempt_dir, "lock") && !is_held(attempt_dir, "alive")) {
+        return CAM_OK;
+    }
+    return cam_fail(err, CAM_CONFLICT,
+                    "%s: processes that this queue does not know of still work there: end them, or "
+                    "wait for their end, and resume",
+                    attempt_dir);
+}
+
+static enum cam_code check_all_dead(const char *job_dir, struct cam_err *err)
+{
+    char attempts[CAM_PATH_SIZE];
+    char attempt_dir[CAM_PATH_SIZE];
+    enum cam_code rc = cam_path(attempts, err, "%s/attempts", job_dir);
+    DIR *list = rc == CAM_OK ? opendir(attempts) : NULL;
+    if (list == NULL) {
+        return rc;
+    }
+    for (const struct dirent *entry = readdir(list); rc == CAM_OK && entry != NULL;
+         entry = readdir(list)) {
+        if (entry->d_name[0] == '.') {
+            continue;
+        }
+        rc = cam_path(attempt_dir, err, "%s/%s", attempts, entry->d_name);
+        if (rc == CAM_OK) {
+            rc = check_dead(attempt_dir, err);
+        }
+    }
+    (void)closedir(list);
+    return rc;
+}
+
+static enum cam_code move_aside(const char *path, const char *whose, char said[JOBS_SAID_SIZE],
+                                struct cam_err *err)
+{
+    char aside[CAM_PATH_SIZE];
+    enum cam_code rc = cam_path(aside, err, "%s.stale-%lld", path, (long long)cam_wall_ms());
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    if (rename(path, aside) != 0) {
+        return cam_fail_errno(err, errno, "%s: %s, and cannot be moved aside", path, whose);
+    }
+    (void)snprintf(said, JOBS_SAID_SIZE, "%.450s was there already, %s: moved aside to %.450s",
+                   path, whose, strrchr(aside, '/') + 1);
+    return CAM_OK;
+}
+
+static enum cam_code whose(const char *job_dir, const struct jobs_claim *claim, bool *ours_out,
+                           struct cam_err *err)
+{
+    char attempts[CAM_PATH_SIZE];
+    struct attempt_job job = {0};
+    struct cam_arena *arena = cam_arena_create();
+    enum cam_code rc = arena == NULL ? cam_fail(err, CAM_NO_MEMORY, "%s: out of memory", job_dir)
+                                     : attempt_read_job(job_dir, arena, &job, err);
+    if (rc == CAM_OK && job.queue[0] == '\0') { /* of a release that wrote none */
+        *ours_out = !claim->first_start && job.id == claim->job_id;
+    } else if (rc == CAM_OK) {
+        *ours_out = job.id == claim->job_id && job.submitted_at_ms == claim->submitted_at_ms &&
+                    strcmp(job.queue, claim->queue) == 0;
+    } else if (rc == CAM_NOT_FOUND || rc == CAM_CORRUPT) {
+        /* job.json comes before the first attempt's folder. */
+        rc = cam_path(attempts, err, "%s/attempts", job_dir);
+        *ours_out = !claim->first_start || (rc == CAM_OK && access(attempts, F_OK) != 0);
+    }
+    cam_arena_destroy(arena);
+    return rc;
+}
+
+enum cam_code jobs_folder_claim(const char *job_dir, const struct jobs_claim *claim,
+                                char said[JOBS_SAID_SIZE], struct cam_err *err)
+{
+    bool ours = true;
+    if (access(job_dir, F_OK) != 0 && errno == ENOENT) {
+        return CAM_OK;
+    }
+    enum cam_code rc = whose(job_dir, claim, &ours, err);
+    if (rc != CAM_OK || ours) {
+        return rc;
+    }
+    rc = check_all_dead(job_dir, err);
+    return rc == CAM_OK ? move_aside(job_dir, "of another job", said, err) : rc;
+}
+
+enum cam_code jobs_folder_new_attempt(const char *job_dir, int attempt, char said[JOBS_SAID_SIZE],
+                                      struct cam_err *err)
+{
+    char folder[CAM_PATH_SIZE];
+    enum cam_code rc = cam_path(folder, err, "%s/attempts", job_dir);
+    if (rc == CAM_OK) {
+        rc = cam_folder_create(folder, 0700, err);
+    }
+    if (rc == CAM_OK) {
+        rc = attempt_path(job_dir, attempt, NULL, folder, err);
+    }
+    if (rc != CAM_OK || mkdir(folder, 0700) == 0) {
+        return rc;
+    }
+    if (errno != EEXIST) {
+        return cam_fail_errno(err, errno, "%s: cannot create", folder);
+    }
+    rc = check_dead(folder, err);
+    if (rc == CAM_OK) {
+        rc = move_aside(folder, "of an attempt that this queue does not know", said, err);
+    }
+    if (rc == CAM_OK && mkdir(folder, 0700) != 0) {
+        rc = cam_fail_errno(err, errno, "%s: cannot create", folder);
+    }
+    return rc;
+}
