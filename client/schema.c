@@ -3,6 +3,7 @@
 
 #include "client/invocation.h"
 #include "client/output.h"
+#include "model/names.h"
 
 enum cam_code command_schema(struct invocation *in, struct cam_err *err)
 {
@@ -10,7 +11,9 @@ enum cam_code command_schema(struct invocation *in, struct cam_err *err)
     if (in->given[OPTION_MARKDOWN]) {
         jobfile_reference(&text);
     } else {
-        jobfile_schema(&text);
+        struct schema_names names;
+        model_names(&names);
+        jobfile_schema(&names, &text);
     }
     return output_text(&text, err);
 }

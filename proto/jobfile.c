@@ -104,23 +104,27 @@ static enum cam_code check_keys(const struct reading *r, struct cam_err *err)
     return rc;
 }
 
-/* Keys that another data format has. */
+/* Keys that another data format has, and those that this one needs. */
 static enum cam_code check_format_keys(const struct reading *r, struct cam_err *err)
 {
     size_t count = 0;
     const struct job_key *keys = jobfile_keys(&count);
     const char *format = jobfile_key("data.format")->choices[r->job->data.format];
     for (size_t i = 0; i < count; i++) {
-        if (keys[i].only_format != NULL && strcmp(keys[i].only_format, format) != 0 &&
-            node_at(r->job->root, keys[i].path) != NULL) {
+        if (keys[i].only_format == NULL) {
+            continue;
+        }
+        bool mine = strcmp(keys[i].only_format, format) == 0;
+        bool given = node_at(r->job->root, keys[i].path) != NULL;
+        if (mine && keys[i].needed_by_format && !given) {
+            return jobfile_fail(r->job, "data", err, "%s is missing, data.format %s needs it",
+                                keys[i].path, format);
+        }
+        if (!mine && given) {
             return jobfile_fail(r->job, keys[i].path, err,
                                 "%s with data.format %s, it belongs to %s only", keys[i].path,
                                 format, keys[i].only_format);
         }
-    }
-    if (r->job->data.format == DATA_IDX && r->job->data.images == NULL) {
-        return jobfile_fail(r->job, "data", err,
-                            "data.images is missing, data.format idx needs it");
     }
     return CAM_OK;
 }

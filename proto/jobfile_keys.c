@@ -64,6 +64,7 @@ static const struct job_key KEYS[] = {
      .type = KEY_FILE,
      .offset = AT(data.images),
      .only_format = "idx",
+     .needed_by_format = true,
      .help = "The images: 8-bit, (count, height, width) or (count, height, width, channels). "
              "Needed by `idx`. Relative to the job file."},
     {.path = "data.labels",

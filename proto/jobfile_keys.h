@@ -38,6 +38,7 @@ struct job_key {
     const char *const *choices; /* ends with NULL */
     size_t offset;              /* in struct job_file */
     const char *only_format;    /* data.format that has this key; NULL: any */
+    bool needed_by_format;      /* that format cannot do without it */
     const char *help;
 };
 

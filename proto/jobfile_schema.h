@@ -7,9 +7,37 @@
 
 #include "base/text.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { SCHEMA_TYPES_MAX = 64 };
+
+/* A layer, an optimizer or a preset, with the attributes it takes. */
+struct schema_type {
+    const char *name;
+    const char *const *keys;
+    size_t key_count;
+    bool shorthand; /* `- dropout: 0.3`: a value in place of the map */
+};
+
+struct schema_list {
+    struct schema_type types[SCHEMA_TYPES_MAX];
+    size_t count;
+};
+
+/* The names that model/ owns, which this folder does not see (model/names.h). */
+struct schema_names {
+    struct schema_list layers;
+    struct schema_list optimizers;
+    struct schema_list presets;
+    const char *const *losses;
+    size_t loss_count;
+};
+
 /* A JSON schema (draft 2020-12) of the whole file.  It says what jobfile_parse says, but for
- * relations between keys (shards divides batch) and the names that model/ owns. */
-void jobfile_schema(struct cam_text *out);
+ * relations between keys (shards divides batch), and which names model/ has; not the values of
+ * attributes, nor which layers fit together. */
+void jobfile_schema(const struct schema_names *names, struct cam_text *out);
 
 /* One Markdown table a section: key, what is allowed, default, meaning. */
 void jobfile_reference(struct cam_text *out);

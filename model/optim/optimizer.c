@@ -20,6 +20,11 @@ const struct optimizer *optimizer_get(int index)
     return &OPTIMIZERS[index];
 }
 
+int optimizer_count(void)
+{
+    return OPTIMIZER_COUNT;
+}
+
 enum cam_code optimizer_read(const struct job_file *job, const struct optimizer_spec *spec,
                              struct cam_arena *arena, struct update_info *out, struct cam_err *err)
 {

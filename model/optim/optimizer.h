@@ -40,6 +40,7 @@ CAM_CHECKED enum cam_code optimizer_read(const struct job_file *job,
                                          const struct optimizer_spec *spec, struct cam_arena *arena,
                                          struct update_info *out, struct cam_err *err);
 const struct optimizer *optimizer_get(int index);
+int optimizer_count(void);
 
 /* adam.c, sgd.c */
 enum cam_code adam_read(const struct optimizer_spec *spec, struct cam_arena *arena,

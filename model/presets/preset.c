@@ -23,6 +23,21 @@ static const struct preset PRESETS[] = {
 enum { PRESET_COUNT = sizeof PRESETS / sizeof PRESETS[0] };
 _Static_assert(sizeof NAMES / sizeof NAMES[0] == PRESET_COUNT, "a name for every preset");
 
+static const char *const KEYS[] = {"width"};
+enum { KEY_COUNT = sizeof KEYS / sizeof KEYS[0] };
+
+const char *const *preset_names(size_t *count_out)
+{
+    *count_out = PRESET_COUNT;
+    return NAMES;
+}
+
+const char *const *preset_keys(size_t *count_out)
+{
+    *count_out = KEY_COUNT;
+    return KEYS;
+}
+
 void preset_fail(struct preset_build *build, const char *format, ...)
 {
     char text[512];
@@ -97,7 +112,6 @@ enum cam_code preset_expand(const struct job_file *job, const struct part_spec *
                             const struct data_shape *data, struct cam_arena *arena,
                             struct part_spec *out, struct cam_err *err)
 {
-    static const char *const KEYS[] = {"width"};
     *out = *part;
     if (part->preset == NULL) {
         return CAM_OK;
@@ -112,7 +126,7 @@ enum cam_code preset_expand(const struct job_file *job, const struct part_spec *
     if (build.layers == NULL) {
         return cam_fail(err, CAM_NO_MEMORY, "no memory for the preset of %s", part->name);
     }
-    enum cam_code rc = doc_check_keys(part->preset_attributes, part->preset, KEYS, 1, err);
+    enum cam_code rc = doc_check_keys(part->preset_attributes, part->preset, KEYS, KEY_COUNT, err);
     if (rc == CAM_OK) {
         rc = doc_read_int(part->preset_attributes, "width", 1, WIDTH_MAX, &build.width, err);
     }

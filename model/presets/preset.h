@@ -38,6 +38,10 @@ CAM_CHECKED enum cam_code preset_expand(const struct job_file *job, const struct
                                         const struct data_shape *data, struct cam_arena *arena,
                                         struct part_spec *out, struct cam_err *err);
 
+/* All presets, and the attributes that each of them takes. */
+const char *const *preset_names(size_t *count_out);
+const char *const *preset_keys(size_t *count_out);
+
 /* dcgan.c, classic.c */
 void dcgan_generator(struct preset_build *build);
 void dcgan_discriminator(struct preset_build *build);

@@ -1,0 +1,43 @@
+#include "model/names.h"
+
+#include "model/layers/layer.h"
+#include "model/losses/loss.h"
+#include "model/optim/optimizer.h"
+#include "model/presets/preset.h"
+
+#include <assert.h>
+
+static void add(struct schema_list *list, const struct schema_type *type, size_t keys_max)
+{
+    assert(list->count < SCHEMA_TYPES_MAX);
+    struct schema_type *row = &list->types[list->count++];
+    *row = *type;
+    while (row->key_count < keys_max && row->keys[row->key_count] != NULL) {
+        row->key_count++;
+    }
+}
+
+void model_names(struct schema_names *out)
+{
+    size_t count = 0;
+    *out = (struct schema_names){0};
+    out->losses = loss_names(&out->loss_count);
+    const char *const *names = layer_names(&count);
+    for (size_t i = 0; i < count; i++) {
+        const struct layer_type *layer = layer_find(names[i]);
+        const struct schema_type type = {
+            .name = layer->name, .keys = layer->keys, .shorthand = layer->shorthand != NULL};
+        add(&out->layers, &type, LAYER_KEYS_MAX);
+    }
+    for (int i = 0; i < optimizer_count(); i++) {
+        const struct optimizer *optimizer = optimizer_get(i);
+        const struct schema_type type = {.name = optimizer->name, .keys = optimizer->keys};
+        add(&out->optimizers, &type, OPTIMIZER_KEYS_MAX);
+    }
+    names = preset_names(&count);
+    size_t key_count = 0;
+    const char *const *keys = preset_keys(&key_count);
+    for (size_t i = 0; i < count; i++) {
+        add(&out->presets, &(struct schema_type){.name = names[i], .keys = keys}, key_count);
+    }
+}
