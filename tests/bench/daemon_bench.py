@@ -8,7 +8,9 @@
   against mpirun of a program that only calls MPI_Init, with Open MPI's defaults and with the
   settings that the launcher uses;
 - the time of a whole client process (show, queue, status, submit --hold) while two ranks train on
-  all cores and write a checkpoint every few steps.
+  all cores and write a checkpoint every few steps;
+- durable submits a second over 64 connections and over one, against how often the same disk takes a
+  page and an fdatasync.
 Medians, floors and figures interleaved; times in milliseconds.
 """
 import argparse
@@ -21,7 +23,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from harness import ENDED, ROOT, Daemon, mpirun_words, until  # noqa: E402
+from harness import BUILD, ENDED, ROOT, Daemon, mpirun_words, until  # noqa: E402
 
 INIT = "#include <mpi.h>\nint main(int c, char **v)\n{\n    return MPI_Init(&c, &v) || MPI_Finalize();\n}\n"
 
@@ -118,6 +120,24 @@ def bench_commands(daemon, text, sets, runs):
         row(f"cambrian {name}, while ranks train on all cores", busy[name])
 
 
+def bench_submits(daemon, text, runs):
+    load = BUILD / "tests" / "support" / "submit_load"
+    job = daemon.write(text)
+
+    def figures(*words):
+        done = subprocess.run([load, *map(str, words)], check=True, capture_output=True, text=True)
+        return json.loads(done.stdout)
+
+    floors, many, one = [], [], []
+    for _ in range(max(3, runs // 3)):
+        floors.append(figures("--floor", daemon.state, 2)["per_s"])
+        many.append(figures(daemon.socket, job, 64, 2)["per_s"])
+        one.append(figures(daemon.socket, job, 1, 2)["p50_ms"])
+    row("page + fdatasync, a second", floors)
+    row("durable submits over 64 connections, a second", many)
+    row("one durable submit at a time, p50 in ms", one)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--images")
@@ -134,6 +154,8 @@ def main():
     with Daemon(slots=2) as daemon:
         bench_start(daemon, text, sets, options.runs)
         bench_commands(daemon, text, sets, options.runs)
+    with Daemon(slots=2) as daemon:
+        bench_submits(daemon, (ROOT / "examples" / "glyphs-gan.yaml").read_text(), options.runs)
 
 
 if __name__ == "__main__":
