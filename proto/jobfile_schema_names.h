@@ -1,0 +1,17 @@
+/*
+ * The half of jobfile_schema.c that lists the names of model/.  Private to proto/.
+ */
+#ifndef JOBFILE_SCHEMA_NAMES_H
+#define JOBFILE_SCHEMA_NAMES_H
+
+#include "proto/jobfile_schema.h"
+
+#include <jansson.h>
+
+/* A new object: layer, optimizer (one), optimizers (one for each part), part. */
+json_t *schema_definitions(const struct schema_names *names);
+
+/* Replaces the text that `loss` is by the names that there are; root is the whole schema. */
+void schema_name_losses(json_t *root, const struct schema_names *names);
+
+#endif
