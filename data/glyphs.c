@@ -120,8 +120,8 @@ static struct hand hand_of(struct dice *dice)
     struct hand hand = {.a = cosine * width, .c = sine * width};
     hand.b = -sine * height - slant * cosine * height;
     hand.d = cosine * height - slant * sine * height;
-    hand.dx = SIDE / 2.0 + roll(dice, -1.8, 1.8);
-    hand.dy = SIDE / 2.0 + roll(dice, -1.8, 1.8);
+    hand.dx = (double)SIDE / 2.0 + roll(dice, -1.8, 1.8);
+    hand.dy = (double)SIDE / 2.0 + roll(dice, -1.8, 1.8);
     hand.radius = roll(dice, 0.55, 1.35);
     hand.ink = roll(dice, 215.0, 255.0);
     return hand;
@@ -196,7 +196,7 @@ static void draw_stroke(uint8_t *image, const struct hand *hand, const struct st
         struct point c = at[i + 1];
         struct point d = at[i + 2 <= last ? i + 2 : last];
         for (int piece = 1; piece <= PIECES; piece++) {
-            double t = (double)piece / PIECES;
+            double t = (double)piece / (double)PIECES;
             struct point to = {spline(a.x, b.x, c.x, d.x, t), spline(a.y, b.y, c.y, d.y, t)};
             draw_segment(image, hand, from, to);
             from = to;

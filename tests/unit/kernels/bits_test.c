@@ -210,7 +210,7 @@ static void test_normal_moments(void **state)
 {
     (void)state;
     enum { ROWS = 64, COLUMNS = 1001 };
-    const double count = (double)ROWS * COLUMNS;
+    const double count = (double)ROWS * (double)COLUMNS;
     double *values = draw(OP_NORMAL, true, rig_has_cpu() ? "cpu" : "reference", ROWS, COLUMNS);
     double sum[5] = {0};
     for (int i = 0; i < ROWS * COLUMNS; i++) {
