@@ -340,6 +340,8 @@ class Refusals(WorkerTest):
         failure = self.failed(self.job(["train.epochs=20"], text), ranks=2)
         self.assertEqual("non-finite", failure["code"])
         self.assertGreater(failure["step"], 0)
+        self.assertNotIn("-nan", failure["text"])  # a NaN has no sign worth telling
+        self.assertRegex(failure["text"], r"_loss is (nan|-?inf) in shard|gradient of \S+ is not finite")
 
     def idx_job(self):
         text = TINY.replace("{format: glyphs, count: 256, seed: 3}",
