@@ -55,6 +55,11 @@ static enum cam_code job_state_of(struct file_sender *sender, const char **model
     int attempt = 0;
     enum cam_code rc = views_files(sender->api->options.views, sender->job_id, arena, model_out,
                                    &attempt, &sender->ended, err);
+    if (rc == CAM_OK && (sender->attempt < 0 || sender->attempt > attempt)) {
+        return cam_fail(err, CAM_NOT_FOUND, "job %lld has %d attempt%s, no attempt %d",
+                        (long long)sender->job_id, attempt, attempt == 1 ? "" : "s",
+                        sender->attempt);
+    }
     sender->attempt = sender->attempt == 0 ? attempt : sender->attempt;
     return rc;
 }
@@ -131,6 +136,7 @@ static enum cam_code find_sample(struct file_sender *sender, char path[CAM_PATH_
     (void)snprintf(folder, sizeof folder, "%s/%lld/samples", sender->api->options.jobs_dir,
                    (long long)sender->job_id);
     int64_t epoch = sender->epoch > 0 ? sender->epoch : newest_sample(folder);
+    epoch = sender->attempt == 0 ? 0 : epoch; /* what is there before a start is not its own */
     rc = cam_path(path, err, "%s/epoch-%04lld.png", folder, (long long)epoch);
     if (rc == CAM_OK && (epoch == 0 || access(path, R_OK) != 0)) {
         rc = epoch == 0 ? cam_fail(err, CAM_NOT_FOUND, "job %lld has no samples yet",

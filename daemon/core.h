@@ -92,6 +92,8 @@ bool core_rank_attached(struct core *core, struct live *live, int rank, const ch
 void core_rank_progress(struct core *core, struct live *live, int rank,
                         const struct live_progress *progress);
 void core_rank_epoch(struct core *core, struct live *live, const struct epoch_row *row);
+/* Of a row of saves that fail the first is an event, and the one that works again.  failed at step
+ * 0: a damaged checkpoint that a resume passed over; text is the whole account. */
 void core_rank_checkpoint(struct core *core, struct live *live, int64_t step, bool failed,
                           const char *text);
 void core_rank_failure(struct core *core, struct live *live, enum cam_code code, const char *text,

@@ -355,18 +355,42 @@ void core_rank_epoch(struct core *core, struct live *live, const struct epoch_ro
     }
 }
 
+/* NULL when memory is short. */
+static const char *checkpoint_text(struct cam_arena *arena, int64_t step, bool failed,
+                                   const char *text, int failed_before)
+{
+    if (failed && step == 0) {
+        return cam_arena_strdup(arena, text);
+    }
+    if (failed) {
+        return cam_arena_printf(arena,
+                                "checkpoint at step %lld failed, the one before stays: %s; told "
+                                "again when one is saved",
+                                (long long)step, text);
+    }
+    if (failed_before > 0) {
+        return cam_arena_printf(arena, "step %lld: %s; saving works again, %d failed before it",
+                                (long long)step, text, failed_before);
+    }
+    return cam_arena_printf(arena, "step %lld: %s", (long long)step, text);
+}
+
 void core_rank_checkpoint(struct core *core, struct live *live, int64_t step, bool failed,
                           const char *text)
 {
+    int failed_before = live->saves_failed;
+    if (!failed) {
+        live->saves_failed = 0;
+    } else if (step > 0) {
+        live->saves_failed++;
+    }
+    if (failed && step > 0 && failed_before > 0) {
+        return; /* a full disk is one thing to tell, however often it is tried */
+    }
     struct report_op *report = make_report(core, live);
     if (report != NULL) {
-        report->kind = failed ? "warning" : "checkpoint";
-        report->text =
-            failed ? cam_arena_printf(report->arena,
-                                      "checkpoint at step %lld failed, the one before stays: %s",
-                                      (long long)step, text)
-                   : cam_arena_printf(report->arena, "step %lld: %s", (long long)step, text);
-        report->kind = report->text == NULL ? NULL : report->kind;
+        report->text = checkpoint_text(report->arena, step, failed, text, failed_before);
+        report->kind = report->text == NULL ? NULL : failed ? "warning" : "checkpoint";
         store_submit(core->options.store, &report->op);
     }
 }

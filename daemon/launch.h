@@ -36,8 +36,9 @@ struct post_mortem {
     int attempt;
     struct cam_arena *arena; /* holds the rows; freed by the receiver with post_mortem_release */
     bool never_started;
-    bool rebooted; /* the machine went down under it */
-    bool has_exit; /* the shim left a record */
+    bool rebooted;       /* the machine went down under it */
+    bool has_exit;       /* the shim left a record */
+    int64_t shim_status; /* its own exit status, where this daemon saw it; else 0 */
     struct attempt_exit exit;
     enum cam_code launch_code;
     char launch_error[1016]; /* why it could not even be tried, or "" */

@@ -211,6 +211,7 @@ static void shim_exited(uv_process_t *process, int64_t status, int signal)
 {
     struct flight *flight = process->data;
     flight->child = false;
+    flight->mortem.shim_status = signal == 0 ? status : 0;
     if (status != 0 || signal != 0) {
         cam_log(CAM_LOG_WARN, "launcher", "job=%lld attempt=%d shim ended status=%lld signal=%d",
                 (long long)flight->job_id, flight->attempt, (long long)status, signal);

@@ -69,6 +69,7 @@ struct live {
     int error_rank;
     int64_t error_step;
     bool hung;
+    int saves_failed; /* checkpoints since the last that was saved */
 };
 
 /* rank_count ranks that have not been heard of. */

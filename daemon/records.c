@@ -15,6 +15,8 @@ struct job_row {
     int64_t backoff_ms;
     bool cancel_now;
     int64_t not_before_ms;
+    int64_t time_limit_ms; /* 0: none */
+    int64_t elapsed_ms;    /* of all attempts that ended */
 };
 
 static enum cam_code read_row(struct database *db, int64_t id, struct job_row *out,
@@ -24,7 +26,7 @@ static enum cam_code read_row(struct database *db, int64_t id, struct job_row *o
     enum cam_code rc = database_query(
         db, &q, err,
         "SELECT state, attempt, counted, counted_at_step, retry_max, backoff_ms, cancel_now, "
-        "not_before_ms FROM jobs WHERE id = ?",
+        "not_before_ms, time_limit_ms, elapsed_ms FROM jobs WHERE id = ?",
         "i", id);
     if (rc == CAM_OK && query_next(&q, &rc, err)) {
         *out = (struct job_row){
@@ -36,6 +38,8 @@ static enum cam_code read_row(struct database *db, int64_t id, struct job_row *o
             .backoff_ms = query_int(&q, 5),
             .cancel_now = query_int(&q, 6) != 0,
             .not_before_ms = query_int(&q, 7),
+            .time_limit_ms = query_int(&q, 8),
+            .elapsed_ms = query_int(&q, 9),
         };
     } else if (rc == CAM_OK) {
         rc = cam_fail(err, CAM_NOT_FOUND, "no job %lld", (long long)id);
@@ -164,11 +168,11 @@ static enum cam_code write_change(struct database *db, const struct job_change *
     bool ended = job_state_ended(change->to);
     bool first = event == JOB_EVENT_RESUME;
     return database_run(db, err,
-                        /* A resume is a new start: what the last end left behind goes. */
+                        /* A resume is a new start: what the last end left behind goes, but for
+                         * the time that was used. */
                         "UPDATE jobs SET state = ?1, not_before_ms = ?2, cancel_now = ?3, "
                         "ended_at_ms = CASE WHEN ?4 THEN ?5 ELSE 0 END, "
                         "counted = CASE WHEN ?6 THEN 0 ELSE counted END, "
-                        "elapsed_ms = CASE WHEN ?6 THEN 0 ELSE elapsed_ms END, "
                         "error_code = CASE WHEN ?6 THEN '' ELSE error_code END, "
                         "error_text = CASE WHEN ?6 THEN '' ELSE error_text END, "
                         "error_rank = CASE WHEN ?6 THEN -1 ELSE error_rank END, "
@@ -200,6 +204,13 @@ enum cam_code records_change(struct database *db, int64_t id, enum job_event eve
     if (out->to == JOB_NO_STATE) {
         return cam_fail(err, CAM_CONFLICT, "job %lld is %s: %s is not possible now", (long long)id,
                         job_state_name(row.state), job_event_name(event));
+    }
+    if (event == JOB_EVENT_RESUME && row.time_limit_ms > 0 && row.elapsed_ms >= row.time_limit_ms) {
+        return cam_fail(err, CAM_CONFLICT,
+                        "job %lld has used up its time limit (ran %.1f s, resources.time_limit is "
+                        "%.1f s): it cannot be resumed; submit it anew with a longer one",
+                        (long long)id, (double)row.elapsed_ms / 1000.0,
+                        (double)row.time_limit_ms / 1000.0);
     }
     if (out->from == out->to && (out->cancel_now == row.cancel_now || job_state_ended(out->to))) {
         return CAM_OK;

@@ -24,12 +24,16 @@ static void from_exit(const struct post_mortem *mortem, struct attempt_end *out,
     const struct attempt_exit *exit = &mortem->exit;
     out->error_code = CAM_PEER_LOST;
     out->error_text = text;
-    if (!mortem->has_exit) {
+    if (!mortem->has_exit && mortem->shim_status == ATTEMPT_SHIM_DISK_FULL) {
+        out->cause = CAUSE_DISK_FULL;
+        out->error_code = CAM_DISK_FULL;
+        (void)snprintf(text, size, "the jobs folder is full: how it ended could not be recorded");
+    } else if (!mortem->has_exit) {
         out->cause = CAUSE_SIGNAL;
         (void)snprintf(text, size, "cambrian-shim, the parent of the attempt, was killed");
     } else if (exit->text[0] != '\0') {
-        out->cause = CAUSE_IO;
-        out->error_code = CAM_IO;
+        out->error_code = exit->code == CAM_DISK_FULL ? CAM_DISK_FULL : CAM_IO;
+        out->cause = job_cause_of_code(out->error_code);
         (void)snprintf(text, size, "could not be started: %s", exit->text);
     } else if (exit->signal != 0) {
         out->cause = CAUSE_SIGNAL;

@@ -277,11 +277,12 @@ enum cam_code attempt_write_exit(const char *job_dir, int attempt, const struct 
         return rc;
     }
     return write_record(path,
-                        json_pack("{si si sb sb sI sI ss}", "exit_code", exit->exit_code, "signal",
-                                  exit->signal, "timed_out", (int)exit->timed_out, "stop_killed",
-                                  (int)exit->stop_killed, "elapsed_ms",
+                        json_pack("{si si sb sb sI sI ss ss}", "exit_code", exit->exit_code,
+                                  "signal", exit->signal, "timed_out", (int)exit->timed_out,
+                                  "stop_killed", (int)exit->stop_killed, "elapsed_ms",
                                   (json_int_t)exit->elapsed_ms, "ended_at_ms",
-                                  (json_int_t)exit->ended_at_ms, "text", exit->text),
+                                  (json_int_t)exit->ended_at_ms, "text", exit->text, "code",
+                                  cam_code_name(exit->code)),
                         err);
 }
 
@@ -295,21 +296,23 @@ enum cam_code attempt_read_exit(const char *job_dir, int attempt, struct attempt
     int timed_out = 0;
     int stop_killed = 0;
     const char *text = NULL;
+    const char *code = cam_code_name(CAM_IO); /* of a release that wrote none */
     enum cam_code rc = attempt_path(job_dir, attempt, "exit.json", path, err);
     if (rc == CAM_OK) {
         rc = read_record(path, &record, err);
     }
     *out = (struct attempt_exit){0};
     if (rc == CAM_OK) {
-        rc = unpack(path, record, err, "{si si sb sb sI sI ss}", "exit_code", &out->exit_code,
+        rc = unpack(path, record, err, "{si si sb sb sI sI ss s?s}", "exit_code", &out->exit_code,
                     "signal", &out->signal, "timed_out", &timed_out, "stop_killed", &stop_killed,
-                    "elapsed_ms", &elapsed, "ended_at_ms", &ended, "text", &text);
+                    "elapsed_ms", &elapsed, "ended_at_ms", &ended, "text", &text, "code", &code);
     }
     if (rc == CAM_OK) {
         out->timed_out = timed_out != 0;
         out->stop_killed = stop_killed != 0;
         out->elapsed_ms = elapsed;
         out->ended_at_ms = ended;
+        out->code = cam_code_from_name(code);
         (void)snprintf(out->text, sizeof out->text, "%s", text);
     }
     json_decref(record);

@@ -84,6 +84,9 @@ struct attempt_shim {
     char boot_id[40];
 };
 
+/* The shim's own exit status when a full disk kept it from writing a record. */
+enum { ATTEMPT_SHIM_DISK_FULL = 73 };
+
 /* JOB/attempts/N/exit.json */
 struct attempt_exit {
     int exit_code;       /* of mpirun; -1 where a signal ended it or it never started */
@@ -93,6 +96,7 @@ struct attempt_exit {
     int64_t elapsed_ms;  /* from launch to proof of death: counts against the time limit */
     int64_t ended_at_ms; /* wall clock */
     char text[512];      /* why it never started, or "" */
+    enum cam_code code;  /* of text */
 };
 
 /* "JOB/attempts/N", or "JOB/attempts/N/FILE" where file is not NULL. */

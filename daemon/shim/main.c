@@ -256,6 +256,7 @@ static enum cam_code run(struct shim *shim, struct cam_arena *arena, struct cam_
         }
         wait_for_end(shim);
     } else {
+        shim->end.code = why.code;
         (void)snprintf(shim->end.text, sizeof shim->end.text, "%.500s", why.text);
         cam_utf8_mend(shim->end.text); /* which may have cut a letter */
         cam_log(CAM_LOG_ERROR, "shim", "%s", why.text);
@@ -312,5 +313,5 @@ int main(int argc, char **argv)
         cam_log(CAM_LOG_ERROR, "shim", "%s", err.text);
     }
     cam_arena_destroy(arena);
-    return rc == CAM_OK ? 0 : 1;
+    return rc == CAM_OK ? 0 : rc == CAM_DISK_FULL ? ATTEMPT_SHIM_DISK_FULL : 1;
 }

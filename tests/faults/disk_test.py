@@ -61,6 +61,22 @@ class FullDisk(unittest.TestCase):
                               for e in daemon.events(job)), 30, "an event names the full disk")
             disk.free()
             self.assertEqual(reference, outcome(daemon.finish(job)))
+            told = [e["text"] for e in daemon.events(job)
+                    if e["kind"] == "warning" and "checkpoint" in e["text"]]
+            again = [e["text"] for e in daemon.events(job) if "works again" in (e["text"] or "")]
+            self.assertLessEqual(len(told), len(again) + 1, "one event an episode: " + str(told))
+
+    def test_before_the_launch(self):
+        disk = self.small_disk(8)
+        with Daemon(slots=2, jobs_dir=disk.path / "jobs") as daemon:
+            disk.fill()
+            job = daemon.submit(sets=["retry.max=1", "retry.backoff=100ms"])
+            end = daemon.until_state(job, ("succeeded", "failed"), 30)
+            self.assertEqual(("failed", "disk-full"), (end["state"], end["error"]["code"]))
+            self.assertEqual(2, end["attempts"], "tried again after the backoff")
+            disk.free()
+            daemon.client("resume", job)
+            daemon.finish(job)
 
     def test_under_the_database(self):
         disk = self.small_disk(24)

@@ -194,6 +194,10 @@ class WhileRunning(unittest.TestCase):
                 self.assertEqual(reference, outcome(self.daemon.finish(job)))
                 told = json.dumps(self.daemon.events(job)) + self.daemon.client("logs", job).stdout
                 self.assertIn(newest.name, told)
+                warnings = [e["text"] for e in self.daemon.events(job) if e["kind"] == "warning"]
+                self.assertTrue(warnings)
+                self.assertRegex(warnings[0], r"^checkpoint attempts/\S+ cannot be used")
+                self.assertNotIn("step 0", "".join(warnings))
 
     def test_rank_that_hangs_is_named(self):
         job = self.daemon.submit(sets=["train.epochs=3000", "retry.max=0"])
@@ -210,6 +214,11 @@ class WhileRunning(unittest.TestCase):
         end = self.daemon.until_state(job, ENDED, 30)
         self.assertEqual("failed", end["state"])
         self.assertEqual("timeout", end["error"]["code"])
+        done = self.daemon.client("resume", job, check=False)
+        self.assertNotEqual(0, done.returncode)
+        self.assertRegex(done.stderr, r"used up its time limit \(ran \d+\.\d s, "
+                                      r"resources\.time_limit is 2\.0 s\)")
+        self.assertEqual("failed", self.daemon.show(job)["state"])
 
 
 class Storage(unittest.TestCase):

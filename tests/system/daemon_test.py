@@ -300,6 +300,15 @@ class Refusals(unittest.TestCase):
                                   capture_output=True)
             self.assertIn(b"you are user 65534", done.stdout, done.stderr)
 
+    def test_the_log_of_an_attempt_that_is_none(self):
+        with Daemon(slots=2, env=FAKE) as daemon:
+            job = daemon.submit(sets=fake(FAKE_STEPS=20))
+            daemon.finish(job)
+            daemon.client("logs", job, "--attempt", "1")
+            done = daemon.client("logs", job, "--attempt", "7", check=False)
+            self.assertNotEqual(0, done.returncode)
+            self.assertIn(f"job {job} has 1 attempt, no attempt 7", done.stderr)
+
     def refused(self, daemon, *args):
         done = subprocess.run([*daemon.command(), *args], env=daemon.env, capture_output=True,
                               text=True, timeout=20 * SLOW)

@@ -166,6 +166,63 @@ static void test_a_resumed_job_still_waits_for_others(void **state)
     assert_string_equal("waits for job 1", reason);
 }
 
+struct count_op {
+    struct store_op op;
+    const char *kind;
+    const char *part;
+    int count;
+};
+
+static enum cam_code run_count(struct database *db, struct store_op *op, struct cam_err *err)
+{
+    struct count_op *count = (struct count_op *)op;
+    struct query q;
+    enum cam_code rc = database_query(db, &q, err, "SELECT kind, text FROM events", "");
+    while (rc == CAM_OK && query_next(&q, &rc, err)) {
+        count->count += strcmp(query_text(&q, 0), count->kind) == 0 &&
+                        strstr(query_text(&q, 1), count->part) != NULL;
+    }
+    query_end(&q);
+    return rc;
+}
+
+static void counted(struct store_op *op)
+{
+    ASSERT_OK(op->rc, op->err);
+}
+
+/* How many events of a kind hold part. */
+static int events(struct outside *outside, const char *kind, const char *part)
+{
+    struct count_op count = {.op = {.run = run_count, .done = counted}, .kind = kind, .part = part};
+    store_submit(outside->store, &count.op);
+    store_deliver(outside->store);
+    return count.count;
+}
+
+static void test_a_row_of_failed_saves_is_told_once(void **state)
+{
+    struct outside *outside = *state;
+    struct new_job job = test_job(NULL);
+    core_submit(outside->core, &job, submitted, outside);
+    store_deliver(outside->store);
+    store_deliver(outside->store);
+    struct live *live = core_live(outside->core, outside->last_id, 1);
+    assert_non_null(live);
+    for (int64_t step = 1; step <= 9; step++) {
+        core_rank_checkpoint(outside->core, live, step, step < 4 || step == 7, "a/b");
+    }
+    store_deliver(outside->store);
+    assert_int_equal(2, events(outside, "warning", "failed, the one before stays: a/b"));
+    assert_int_equal(1, events(outside, "checkpoint", "step 4: a/b; saving works again, 3 failed"));
+    assert_int_equal(1, events(outside, "checkpoint", "step 8: a/b; saving works again, 1 failed"));
+    assert_int_equal(5, events(outside, "checkpoint", "step "));
+    core_rank_checkpoint(outside->core, live, 0, true, "checkpoint X cannot be used");
+    store_deliver(outside->store);
+    assert_int_equal(1, events(outside, "warning", "checkpoint X cannot be used"));
+    assert_int_equal(0, events(outside, "warning", "step 0"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +230,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_resumed_job_still_waits_for_others, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_a_row_of_failed_saves_is_told_once, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,13 +45,15 @@ static void records_come_back(void **state)
     assert_int_equal(8, order_back.log_bytes_max);
     assert_string_equal("-n", order_back.argv[1]);
 
-    struct attempt_exit end = {.exit_code = -1, .signal = 9, .timed_out = true, .text = "why"};
+    struct attempt_exit end = {
+        .exit_code = -1, .signal = 9, .timed_out = true, .text = "why", .code = CAM_DISK_FULL};
     struct attempt_exit end_back;
     ASSERT_OK(attempt_write_exit(job_dir, 3, &end, &err), err);
     ASSERT_OK(attempt_read_exit(job_dir, 3, &end_back, &err), err);
     assert_int_equal(9, end_back.signal);
     assert_true(end_back.timed_out && !end_back.stop_killed);
     assert_string_equal("why", end_back.text);
+    assert_int_equal(CAM_DISK_FULL, end_back.code);
 
     ASSERT_OK(attempt_path(job_dir, 3, "exit.json", path, &err), err);
     ASSERT_OK(cam_file_replace(path, "{\"exit_code\": 1}", 16, 0600, &err), err);
