@@ -221,9 +221,7 @@ static int run(int argc, char **argv, const struct worker_options *options)
 
 int main(int argc, char **argv)
 {
-    if (!parent_lives()) {
-        return EXIT_FAILURE;
-    }
+    bool parent = parent_lives(); /* armed before anything else; asked where a rank would start */
     struct worker_options options;
     struct cam_err err;
     enum cam_code rc = options_read(argc, argv, &options, &err);
@@ -243,6 +241,10 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     case WORKER_RUN:
         break;
+    }
+    if (!parent) {
+        (void)fprintf(stderr, "cambrian-worker: its mpirun is gone\n");
+        return EXIT_FAILURE;
     }
     return run(argc, argv, &options);
 }
