@@ -145,7 +145,8 @@ static enum cam_code check_dead(const char *attempt_dir, struct cam_err *err)
                     attempt_dir);
 }
 
-static enum cam_code check_all_dead(const char *job_dir, struct cam_err *err)
+/* All attempts, or those from a number on. */
+static enum cam_code check_all_dead(const char *job_dir, int from, struct cam_err *err)
 {
     char attempts[CAM_PATH_SIZE];
     char attempt_dir[CAM_PATH_SIZE];
@@ -156,7 +157,7 @@ static enum cam_code check_all_dead(const char *job_dir, struct cam_err *err)
     }
     for (const struct dirent *entry = readdir(list); rc == CAM_OK && entry != NULL;
          entry = readdir(list)) {
-        if (entry->d_name[0] == '.') {
+        if (entry->d_name[0] == '.' || strtol(entry->d_name, NULL, 10) < from) {
             continue;
         }
         rc = cam_path(attempt_dir, err, "%s/%s", attempts, entry->d_name);
@@ -217,7 +218,7 @@ enum cam_code jobs_folder_claim(const char *job_dir, const struct jobs_claim *cl
     if (rc != CAM_OK || ours) {
         return rc;
     }
-    rc = check_all_dead(job_dir, err);
+    rc = check_all_dead(job_dir, 0, err);
     return rc == CAM_OK ? move_aside(job_dir, "of another job", said, err) : rc;
 }
 
@@ -229,6 +230,9 @@ enum cam_code jobs_folder_new_attempt(const char *job_dir, int attempt, char sai
     if (rc == CAM_OK) {
         rc = cam_folder_create(folder, 0700, err);
     }
+    if (rc == CAM_OK) { /* earlier ones are proved dead; later ones a restored backup forgot */
+        rc = check_all_dead(job_dir, attempt, err);
+    }
     if (rc == CAM_OK) {
         rc = attempt_path(job_dir, attempt, NULL, folder, err);
     }
@@ -238,10 +242,7 @@ enum cam_code jobs_folder_new_attempt(const char *job_dir, int attempt, char sai
     if (errno != EEXIST) {
         return cam_fail_errno(err, errno, "%s: cannot create", folder);
     }
-    rc = check_dead(folder, err);
-    if (rc == CAM_OK) {
-        rc = move_aside(folder, "of an attempt that this queue does not know", said, err);
-    }
+    rc = move_aside(folder, "of an attempt that this queue does not know", said, err);
     if (rc == CAM_OK && mkdir(folder, 0700) != 0) {
         rc = cam_fail_errno(err, errno, "%s: cannot create", folder);
     }

@@ -45,7 +45,8 @@ struct jobs_claim {
 CAM_CHECKED enum cam_code jobs_folder_claim(const char *job_dir, const struct jobs_claim *claim,
                                             char said[JOBS_SAID_SIZE], struct cam_err *err);
 
-/* Creates JOB/attempts/N anew; one that is there already is moved aside, as jobs_folder_claim. */
+/* Creates JOB/attempts/N anew; one that is there already is moved aside, as jobs_folder_claim.
+ * CAM_CONFLICT: something lives in it or in that of a later attempt (a backup was restored). */
 CAM_CHECKED enum cam_code jobs_folder_new_attempt(const char *job_dir, int attempt,
                                                   char said[JOBS_SAID_SIZE], struct cam_err *err);
 

@@ -73,6 +73,8 @@ static void test_what_lives_is_not_moved(void **state)
     assert_int_equal(CAM_CONFLICT, jobs_folder_claim(job_dir, &CLAIM, said, &err));
     assert_int_equal(CAM_CONFLICT, jobs_folder_new_attempt(job_dir, 1, said, &err));
     assert_non_null(strstr(err.text, "attempts/1"));
+    ASSERT_OK(jobs_folder_new_attempt(job_dir, 2, said, &err), err); /* 1 is the caller's matter */
+    assert_string_equal("", said);
     (void)close(fd);
     ASSERT_OK(jobs_folder_new_attempt(job_dir, 1, said, &err), err);
     assert_non_null(strstr(said, "moved aside to 1.stale-"));
