@@ -22,7 +22,12 @@ struct source_format {
      * file an error is; it stays as it is where it is of none. */
     enum cam_code (*open)(const struct data_spec *spec, void **state_out, struct source_info *info,
                           const char **role_out, struct cam_err *err);
+    /* As source_share and source_preload after it; NULL where a process holds nothing that is worth
+     * sharing. */
+    enum cam_code (*share)(void *state, const char *folder, struct cam_err *err);
+    enum cam_code (*preload)(void *state, struct cam_err *err);
     enum cam_code (*load)(void *state, struct cam_err *err);
+    const char *load_role; /* of the file that load reads, or NULL */
     /* index is in range. */
     void (*read)(const void *state, int64_t index, float *pixels, int32_t *label_out);
     void (*close)(void *state);

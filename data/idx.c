@@ -5,6 +5,9 @@
  */
 #include "base/mem.h"
 #include "data/format.h"
+#include "data/inflate.h"
+#include "data/reader.h"
+#include "data/share.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +16,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 enum {
     IDX_U8 = 0x08,
@@ -21,7 +23,6 @@ enum {
     PREFIX_BYTES = 4,
     HEADER_BYTES_MAX = PREFIX_BYTES + 4 * DIMS_MAX,
     GZIP_TRAILER_BYTES = 4,
-    INFLATE_BUFFER_BYTES = 128 * 1024,
 };
 
 static const int64_t SAMPLE_BYTES_MAX = INT64_C(1) << 28;
@@ -33,6 +34,7 @@ struct idx_header {
     int64_t dim[DIMS_MAX];
     int64_t header_bytes;
     int64_t value_bytes;
+    uint8_t raw[HEADER_BYTES_MAX];
     bool gzipped;
 };
 
@@ -40,8 +42,12 @@ struct idx {
     char *images_path;
     struct idx_header images;
     int64_t sample_bytes;
-    uint8_t *pixels; /* all samples; NULL before load */
-    uint8_t *labels; /* NULL: none */
+    const uint8_t *pixels; /* all samples, in own or shared; NULL before load */
+    uint8_t *own;          /* the whole file */
+    struct share shared;   /* the same, where a folder for it is known */
+    char *folder;          /* or NULL */
+    const uint8_t *labels; /* in labels_file; NULL: none */
+    uint8_t *labels_file;
 };
 
 /* What a file is for, and how many dimensions it may have. */
@@ -53,76 +59,8 @@ struct file_role {
 static const struct file_role IMAGES = {"images", 2, DIMS_MAX};
 static const struct file_role LABELS = {"labels", 1, 1};
 
-/* A file being read: gzread takes plain files as they are. */
-struct reader {
-    const struct file_role *role;
-    const char *path;
-    gzFile gz;
-};
-
-static enum cam_code reader_open(struct reader *reader, struct cam_err *err)
-{
-    int fd = open(reader->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        return cam_fail_errno(err, errno, "data %s %s: cannot open", reader->role->name,
-                              reader->path);
-    }
-    struct stat info;
-    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-        (void)close(fd);
-        return cam_fail(err, CAM_INVALID,
-                        "data %s %s: no regular file, an IDX file is expected, gzipped or not",
-                        reader->role->name, reader->path);
-    }
-    reader->gz = gzdopen(fd, "rb");
-    if (reader->gz == NULL) {
-        (void)close(fd);
-        return cam_fail(err, CAM_NO_MEMORY, "data %s %s: out of memory", reader->role->name,
-                        reader->path);
-    }
-    (void)gzbuffer(reader->gz, INFLATE_BUFFER_BYTES);
-    return CAM_OK;
-}
-
-static void reader_close(struct reader *reader)
-{
-    if (reader->gz != NULL) {
-        (void)gzclose_r(reader->gz);
-        reader->gz = NULL;
-    }
-}
-
-/* Reads size bytes, or up to the end: *read_out says how many. */
-static enum cam_code reader_take(struct reader *reader, void *bytes, int64_t size,
-                                 int64_t *read_out, struct cam_err *err)
-{
-    enum { PIECE_BYTES = 1 << 20 };
-    int64_t done = 0;
-    while (done < size) {
-        int64_t left = size - done;
-        unsigned piece = left < PIECE_BYTES ? (unsigned)left : PIECE_BYTES;
-        int got = gzread(reader->gz, (uint8_t *)bytes + done, piece);
-        int code = Z_OK;
-        const char *text = got <= 0 ? gzerror(reader->gz, &code) : "";
-        const char *plain = strstr(text, ">: "); /* zlib's name of the file is <fd:3> */
-        /* A gzip stream that just stops is no negative count, only a pending Z_BUF_ERROR. */
-        if (got < 0 || code == Z_BUF_ERROR) {
-            if (code == Z_ERRNO) {
-                return cam_fail_errno(err, errno, "data %s %s", reader->role->name, reader->path);
-            }
-            return cam_fail(err, CAM_CORRUPT,
-                            "data %s %s: damaged gzip data before byte %" PRId64 " of the file: %s",
-                            reader->role->name, reader->path, (int64_t)gzoffset(reader->gz),
-                            plain != NULL ? plain + 3 : text);
-        }
-        if (got == 0) {
-            break;
-        }
-        done += got;
-    }
-    *read_out = done;
-    return CAM_OK;
-}
+/* Of the images, in the folder that processes share. */
+static const char SHARED_NAME[] = "images";
 
 static int64_t big_endian(const uint8_t *bytes)
 {
@@ -131,10 +69,10 @@ static int64_t big_endian(const uint8_t *bytes)
 }
 
 /* The header at the reader's start. */
-static enum cam_code read_header(struct reader *reader, struct idx_header *out, struct cam_err *err)
+static enum cam_code read_header(struct reader *reader, const struct file_role *role,
+                                 struct idx_header *out, struct cam_err *err)
 {
-    const struct file_role *role = reader->role;
-    uint8_t bytes[HEADER_BYTES_MAX];
+    uint8_t bytes[HEADER_BYTES_MAX] = {0};
     int64_t got = 0;
     enum cam_code rc = reader_take(reader, bytes, PREFIX_BYTES, &got, err);
     if (rc != CAM_OK) {
@@ -149,39 +87,62 @@ static enum cam_code read_header(struct reader *reader, struct idx_header *out, 
         return cam_fail(err, CAM_CORRUPT,
                         "data %s %s: begins with %02x %02x %02x %02x, an IDX file of %s begins "
                         "with 00 00 08 %s",
-                        reader->role->name, reader->path, got > 0 ? bytes[0] : 0u,
-                        got > 1 ? bytes[1] : 0u, got > 2 ? bytes[2] : 0u, got > 3 ? bytes[3] : 0u,
-                        reader->role->name, allowed);
+                        role->name, reader->path, bytes[0], bytes[1], bytes[2], bytes[3],
+                        role->name, allowed);
     }
-    *out = (struct idx_header){.dims = bytes[3], .gzipped = gzdirect(reader->gz) == 0};
+    *out = (struct idx_header){.dims = bytes[3], .gzipped = reader_is_gzipped(reader)};
     out->header_bytes = PREFIX_BYTES + 4 * (int64_t)out->dims;
-    rc = reader_take(reader, bytes, 4 * (int64_t)out->dims, &got, err);
+    rc = reader_take(reader, bytes + PREFIX_BYTES, 4 * (int64_t)out->dims, &got, err);
     if (rc != CAM_OK) {
         return rc;
     }
+    memcpy(out->raw, bytes, sizeof bytes);
     out->value_bytes = 1;
     for (int i = 0; i < out->dims; i++) {
-        out->dim[i] = got == 4 * (int64_t)out->dims ? big_endian(bytes + (size_t)i * 4) : 0;
+        out->dim[i] =
+            got == 4 * (int64_t)out->dims ? big_endian(bytes + PREFIX_BYTES + (size_t)i * 4) : 0;
         if (out->dim[i] == 0 || out->value_bytes > FILE_BYTES_MAX / out->dim[i]) {
             return cam_fail(err, CAM_CORRUPT,
                             "data %s %s: its header is cut short, or names a size of 0 or of more "
                             "than %" PRId64 " bytes",
-                            reader->role->name, reader->path, FILE_BYTES_MAX);
+                            role->name, reader->path, FILE_BYTES_MAX);
         }
         out->value_bytes *= out->dim[i];
     }
     return CAM_OK;
 }
 
+/* Opens a file for as long as it takes to read its header. */
+static enum cam_code look_at(const struct file_role *role, const char *path, struct idx_header *out,
+                             struct cam_err *err)
+{
+    struct reader reader = {.role = role->name, .path = path};
+    enum cam_code rc = reader_open(&reader, READER_HEADER, err);
+    if (rc == CAM_OK) {
+        rc = read_header(&reader, role, out, err);
+    }
+    reader_close(&reader);
+    return rc;
+}
+
+/* ---------------------------------------------------------------- values */
+
+/* A file whose header is known. */
+struct whole {
+    const struct file_role *role;
+    const char *path;
+    const struct idx_header *header;
+};
+
+static int64_t whole_bytes(const struct whole *whole)
+{
+    return whole->header->header_bytes + whole->header->value_bytes;
+}
+
 /* Reads the values behind the header, to the last byte and no further; gzip checks its CRC. */
 static enum cam_code read_values(struct reader *reader, const struct idx_header *header,
-                                 uint8_t **out, struct cam_err *err)
+                                 uint8_t *values, struct cam_err *err)
 {
-    uint8_t *values = cam_alloc((size_t)header->value_bytes, 1);
-    if (values == NULL) {
-        return cam_fail(err, CAM_NO_MEMORY, "data %s %s: %" PRId64 " bytes: out of memory",
-                        reader->role->name, reader->path, header->value_bytes);
-    }
     int64_t got = 0;
     int64_t more = 0;
     uint8_t one = 0;
@@ -190,7 +151,7 @@ static enum cam_code read_values(struct reader *reader, const struct idx_header 
         rc = cam_fail(err, CAM_CORRUPT,
                       "data %s %s: cut short: %" PRId64
                       " bytes of values, its header names %" PRId64,
-                      reader->role->name, reader->path, got, header->value_bytes);
+                      reader->role, reader->path, got, header->value_bytes);
     }
     /* The read past the end also makes zlib compare the checksum. */
     if (rc == CAM_OK) {
@@ -199,31 +160,83 @@ static enum cam_code read_values(struct reader *reader, const struct idx_header 
     if (rc == CAM_OK && more > 0) {
         rc = cam_fail(err, CAM_CORRUPT,
                       "data %s %s: more bytes than the %" PRId64 " that its header names",
-                      reader->role->name, reader->path, header->value_bytes);
+                      reader->role, reader->path, header->value_bytes);
     }
-    if (rc != CAM_OK) {
-        cam_free(values);
-        return rc;
-    }
-    *out = values;
-    return CAM_OK;
+    return rc;
 }
 
-/* Opens a file, reads its header, and with values_out all of it. */
-static enum cam_code read_file(const struct file_role *role, const char *path,
-                               struct idx_header *header, uint8_t **values_out, struct cam_err *err)
+/* A share_fill_fn: header and values of a struct whole. */
+static enum cam_code read_whole(void *context, uint8_t *bytes, struct cam_err *err)
 {
-    struct reader reader = {.role = role, .path = path};
-    enum cam_code rc = reader_open(&reader, err);
-    if (rc == CAM_OK) {
-        rc = read_header(&reader, header, err);
+    const struct whole *whole = context;
+    const struct idx_header *header = whole->header;
+    struct reader reader = {.role = whole->role->name, .path = whole->path};
+    struct idx_header found;
+    if (header->gzipped && inflate_file(whole->path, bytes, (size_t)whole_bytes(whole)) &&
+        memcmp(bytes, header->raw, (size_t)header->header_bytes) == 0) {
+        return CAM_OK;
     }
-    if (rc == CAM_OK && values_out != NULL) {
-        rc = read_values(&reader, header, values_out, err);
+    enum cam_code rc = reader_open(&reader, READER_WHOLE, err);
+    if (rc == CAM_OK) {
+        rc = read_header(&reader, whole->role, &found, err);
+    }
+    if (rc == CAM_OK && memcmp(found.raw, header->raw, sizeof found.raw) != 0) {
+        rc = cam_fail(err, CAM_CHANGED, "data %s %s: changed while it was being read",
+                      whole->role->name, whole->path);
+    }
+    if (rc == CAM_OK) {
+        memcpy(bytes, found.raw, (size_t)header->header_bytes);
+        rc = read_values(&reader, header, bytes + header->header_bytes, err);
     }
     reader_close(&reader);
     return rc;
 }
+
+/* The whole file in memory of this process's own; *out ends with cam_free. */
+static enum cam_code read_own(struct whole *whole, uint8_t **out, struct cam_err *err)
+{
+    uint8_t *bytes = cam_alloc((size_t)whole_bytes(whole), 1);
+    if (bytes == NULL) {
+        return cam_fail(err, CAM_NO_MEMORY, "data %s %s: %" PRId64 " bytes: out of memory",
+                        whole->role->name, whole->path, whole_bytes(whole));
+    }
+    enum cam_code rc = read_whole(whole, bytes, err);
+    if (rc != CAM_OK) {
+        cam_free(bytes);
+        return rc;
+    }
+    *out = bytes;
+    return CAM_OK;
+}
+
+static struct whole images_of(const struct idx *idx)
+{
+    return (struct whole){.role = &IMAGES, .path = idx->images_path, .header = &idx->images};
+}
+
+/* The images in memory that the processes of this host share; CAM_UNSUPPORTED. */
+static enum cam_code share_images(struct idx *idx, struct cam_err *err)
+{
+    struct whole whole = images_of(idx);
+    return idx->folder == NULL ? CAM_UNSUPPORTED
+                               : share_open(idx->folder, SHARED_NAME, whole_bytes(&whole),
+                                            read_whole, &whole, &idx->shared, err);
+}
+
+static enum cam_code bring_images(struct idx *idx, struct cam_err *err)
+{
+    struct whole whole = images_of(idx);
+    enum cam_code rc = share_images(idx, err);
+    if (rc == CAM_UNSUPPORTED) {
+        rc = read_own(&whole, &idx->own, err);
+    }
+    if (rc == CAM_OK) {
+        idx->pixels = (idx->own != NULL ? idx->own : idx->shared.bytes) + idx->images.header_bytes;
+    }
+    return rc;
+}
+
+/* ---------------------------------------------------------------- opening */
 
 /* The size that the file itself speaks of: of a plain file its length; of a gzipped one the last
  * word, which is the inflated length modulo 2^32 (of the last member). */
@@ -261,7 +274,7 @@ static enum cam_code check_images(struct idx *idx, struct cam_err *err)
     bool fits = false;
     enum cam_code rc = check_length("images", idx->images_path, &idx->images, &fits, err);
     if (rc == CAM_OK && !fits) {
-        rc = read_file(&IMAGES, idx->images_path, &idx->images, &idx->pixels, err);
+        rc = bring_images(idx, err);
     }
     return rc;
 }
@@ -270,10 +283,15 @@ static enum cam_code open_labels(struct idx *idx, const char *path, struct sourc
                                  struct cam_err *err)
 {
     struct idx_header header;
-    enum cam_code rc = read_file(&LABELS, path, &header, &idx->labels, err);
+    struct whole whole = {.role = &LABELS, .path = path, .header = &header};
+    enum cam_code rc = look_at(&LABELS, path, &header, err);
+    if (rc == CAM_OK) {
+        rc = read_own(&whole, &idx->labels_file, err);
+    }
     if (rc != CAM_OK) {
         return rc;
     }
+    idx->labels = idx->labels_file + header.header_bytes;
     if (header.dim[0] != info->count) {
         return cam_fail(err, CAM_INVALID,
                         "data labels %s: %" PRId64 " labels for %" PRId64
@@ -293,8 +311,10 @@ static void idx_close(void *state)
     struct idx *idx = state;
     if (idx != NULL) {
         cam_free(idx->images_path);
-        cam_free(idx->pixels);
-        cam_free(idx->labels);
+        cam_free(idx->folder);
+        cam_free(idx->own);
+        share_close(&idx->shared);
+        cam_free(idx->labels_file);
         cam_free(idx);
     }
 }
@@ -308,7 +328,7 @@ static enum cam_code idx_open(const struct data_spec *spec, void **state_out,
         return cam_fail(err, CAM_NO_MEMORY, "data images %s: out of memory", spec->images);
     }
     *role_out = IMAGES.name;
-    enum cam_code rc = read_file(&IMAGES, spec->images, &idx->images, NULL, err);
+    enum cam_code rc = look_at(&IMAGES, spec->images, &idx->images, err);
     if (rc == CAM_OK) {
         const struct idx_header *h = &idx->images;
         idx->sample_bytes = h->value_bytes / h->dim[0];
@@ -337,25 +357,26 @@ static enum cam_code idx_open(const struct data_spec *spec, void **state_out,
     return CAM_OK;
 }
 
+static enum cam_code idx_share(void *state, const char *folder, struct cam_err *err)
+{
+    struct idx *idx = state;
+    idx->folder = cam_strdup(folder);
+    return idx->folder != NULL
+               ? CAM_OK
+               : cam_fail(err, CAM_NO_MEMORY, "data images %s: out of memory", idx->images_path);
+}
+
+static enum cam_code idx_preload(void *state, struct cam_err *err)
+{
+    struct idx *idx = state;
+    return idx->pixels != NULL ? cam_fail(err, CAM_UNSUPPORTED, "read already")
+                               : share_images(idx, err);
+}
+
 static enum cam_code idx_load(void *state, struct cam_err *err)
 {
     struct idx *idx = state;
-    struct idx_header header;
-    if (idx->pixels != NULL) {
-        return CAM_OK;
-    }
-    uint8_t *pixels = NULL;
-    enum cam_code rc = read_file(&IMAGES, idx->images_path, &header, &pixels, err);
-    if (rc != CAM_OK) {
-        return rc;
-    }
-    if (header.value_bytes != idx->images.value_bytes || header.dim[0] != idx->images.dim[0]) {
-        cam_free(pixels);
-        return cam_fail(err, CAM_CHANGED, "data images %s: changed while it was being read",
-                        idx->images_path);
-    }
-    idx->pixels = pixels;
-    return CAM_OK;
+    return idx->pixels != NULL ? CAM_OK : bring_images(idx, err);
 }
 
 static void idx_read(const void *state, int64_t index, float *pixels, int32_t *label_out)
@@ -387,7 +408,10 @@ static json_t *idx_describe(const struct data_spec *spec)
 const struct source_format IDX_FORMAT = {
     .name = "idx",
     .open = idx_open,
+    .share = idx_share,
+    .preload = idx_preload,
     .load = idx_load,
+    .load_role = "images",
     .read = idx_read,
     .close = idx_close,
     .files = idx_files,

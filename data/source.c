@@ -88,6 +88,25 @@ const struct source_info *source_info(const struct source *source)
     return &source->info;
 }
 
+enum cam_code source_share(struct source *source, const char *folder, struct cam_err *err)
+{
+    assert(!source->loaded);
+    return source->format->share == NULL ? CAM_OK
+                                         : source->format->share(source->state, folder, err);
+}
+
+enum cam_code source_preload(struct source *source, const char *folder, struct cam_err *err)
+{
+    enum cam_code rc = source_share(source, folder, err);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    return source->format->preload == NULL
+               ? cam_fail(err, CAM_UNSUPPORTED, "nothing of %s data is shared",
+                          source->format->name)
+               : source->format->preload(source->state, err);
+}
+
 enum cam_code source_load(struct source *source, struct cam_err *err)
 {
     if (source->loaded) {
@@ -95,6 +114,18 @@ enum cam_code source_load(struct source *source, struct cam_err *err)
     }
     enum cam_code rc = source->format->load(source->state, err);
     source->loaded = rc == CAM_OK;
+    return rc;
+}
+
+enum cam_code source_load_job(struct source *source, const struct job_file *job,
+                              struct cam_err *err)
+{
+    char key[32];
+    enum cam_code rc = source_load(source, err);
+    if (rc != CAM_OK && source->format->load_role != NULL) {
+        (void)snprintf(key, sizeof key, "data.%s", source->format->load_role);
+        jobfile_place(job, key, err);
+    }
     return rc;
 }
 

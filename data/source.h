@@ -1,7 +1,8 @@
 /*
  * A data source: samples by index.  source_open reads headers only (fast enough for a submit);
- * source_load brings what random access needs (inflates a gzipped set once); source_read decodes
- * one sample.  After source_load any number of threads may call source_read.
+ * source_load brings what random access needs (inflates a gzipped set, after source_share once a
+ * host); source_read decodes one sample.  After source_load any number of threads may call
+ * source_read.
  *
  * Adding a format is one row in source.c's table and one file.
  */
@@ -38,8 +39,22 @@ void source_close(struct source *source);
 
 const struct source_info *source_info(const struct source *source);
 
+/* Before source_load: what it brings may stand in this folder, once for all processes of this host
+ * that name it; a private folder in memory, else every process has its own copy.  CAM_NO_MEMORY. */
+CAM_CHECKED enum cam_code source_share(struct source *source, const char *folder,
+                                       struct cam_err *err);
+
 /* Makes every sample readable; CAM_CORRUPT names a truncated or damaged file. */
 CAM_CHECKED enum cam_code source_load(struct source *source, struct cam_err *err);
+
+/* As source_load; an error of a file begins as in source_open_job. */
+CAM_CHECKED enum cam_code source_load_job(struct source *source, const struct job_file *job,
+                                          struct cam_err *err);
+
+/* Brings what source_load of other processes will find in the folder of source_share; this one
+ * can only be closed.  CAM_UNSUPPORTED: nothing of it can be shared; else as source_load. */
+CAM_CHECKED enum cam_code source_preload(struct source *source, const char *folder,
+                                         struct cam_err *err);
 
 /* Sample index as (H,W,C) floats in [-1, 1] into pixels; its class (or -1) into *label_out. */
 CAM_CHECKED enum cam_code source_read(const struct source *source, int64_t index, float *pixels,

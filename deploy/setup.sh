@@ -3,7 +3,7 @@
 
 PACKAGES="gcc libc6-dev meson ninja-build pkg-config python3 protobuf-c-compiler protobuf-compiler
   libprotobuf-c-dev openmpi-bin libopenmpi-dev libuv1-dev libsqlite3-dev libdnnl-dev libsleef-dev
-  libcmocka-dev libpng-dev libjansson-dev libyaml-dev libssl-dev zlib1g-dev"
+  libcmocka-dev libpng-dev libjansson-dev libyaml-dev libssl-dev zlib1g-dev libdeflate-dev"
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }

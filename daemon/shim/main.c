@@ -2,16 +2,17 @@
  * cambrian-shim --job-dir DIR --attempt N: the parent of one attempt.
  *
  * It outlives the daemon, so that training does.  Order: take the attempt's lock, respect `void`,
- * write shim.json, start mpirun, wait; end whatever is left, remove the private folder, write
- * exit.json.  That file is the proof of death.  SIGTERM means: end the attempt now.
- * Should this process be killed, mpirun dies with it (PR_SET_PDEATHSIG) and the daemon proves the
- * rest by the ranks' own lock.
+ * write shim.json, start mpirun and bring the data meanwhile, wait; end whatever is left, remove
+ * the private folder, write exit.json.  That file is the proof of death.  SIGTERM means: end the
+ * attempt now.  Should this process be killed, mpirun dies with it (PR_SET_PDEATHSIG) and the
+ * daemon proves the rest by the ranks' own lock.
  */
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/shim/family.h"
 #include "daemon/shim/output.h"
+#include "daemon/shim/preload.h"
 #include "proto/attempt.h"
 #include "proto/process.h"
 
@@ -125,6 +126,8 @@ static enum cam_code start_mpirun(struct shim *shim, struct cam_err *err)
     if (rc != CAM_OK) {
         return rc;
     }
+    preload_start(shim->job_dir, &shim->order);
+    cam_log(CAM_LOG_DEBUG, "shim", "start: mpirun begins");
     if (pipe2(out, O_CLOEXEC) != 0 || pipe2(report, O_CLOEXEC) != 0) {
         return cam_fail_errno(err, errno, "cannot make a pipe");
     }
@@ -297,6 +300,10 @@ int main(int argc, char **argv)
     if (!parse(argc, argv, &shim)) {
         (void)fprintf(stderr, "usage: cambrian-shim --job-dir DIR --attempt N\n");
         return 2;
+    }
+    const char *level = getenv("CAMBRIAN_LOG");
+    if (level != NULL && strcmp(level, "debug") == 0) {
+        cam_log_set_level(CAM_LOG_DEBUG);
     }
     struct cam_arena *arena = cam_arena_create();
     enum cam_code rc = arena == NULL ? cam_fail(&err, CAM_NO_MEMORY, "out of memory") : CAM_OK;

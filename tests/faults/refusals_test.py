@@ -143,7 +143,7 @@ class WhileRunning(unittest.TestCase):
             return
         end = self.daemon.until_state(int(done.stdout), ENDED)
         self.assertEqual(("failed", 1), (end["state"], end["attempts"]))
-        self.assertIn("bad.gz", end["error"]["text"])
+        self.assertRegex(end["error"]["text"], r"^\S+:\d+: data images \S*bad\.gz: ")
 
     def test_data_changed_between_attempts(self):
         pixels = bytes(i * 7 % 251 for i in range(256 * 28 * 28))
@@ -161,7 +161,7 @@ class WhileRunning(unittest.TestCase):
             end = self.daemon.until_state(job, ENDED)
             self.assertEqual("failed", end["state"])
             self.assertEqual("changed", end["error"]["code"])
-            self.assertIn("set.idx", end["error"]["text"])
+            self.assertRegex(end["error"]["text"], r"^\S+:\d+: data file \S*set\.idx ")
         else:
             self.assertIn("set.idx", done.stderr)
 

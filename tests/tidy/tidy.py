@@ -33,6 +33,7 @@ HEADER_HOMES = {
     r"(cuda|cudnn|cublas|nccl|nvrtc).*\.h": ["kernels/cuda/"],
     r"yaml\.h": ["proto/document"],
     r"zlib\.h": ["data/"],
+    r"libdeflate\.h": ["data/inflate.c"],
     r"png\.h": ["worker/"],
     r"openssl/.*": ["base/digest.c"],
 }

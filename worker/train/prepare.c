@@ -22,6 +22,7 @@ struct prepare {
 struct prepared_data {
     pthread_t thread;
     struct source *source;
+    const struct job_file *job;
     enum cam_code rc;
     struct cam_err err;
 };
@@ -61,11 +62,12 @@ static enum cam_code read_job(struct prepare *prepare, struct cam_err *err)
     return rc;
 }
 
-/* The longest part of a start: a gzipped set is inflated. */
+/* The longest part of a start: a gzipped set is inflated, once a host. */
 static void *data_main(void *argument)
 {
     struct prepared_data *data = argument;
-    data->rc = source_load(data->source, &data->err);
+    data->rc = source_load_job(data->source, data->job, &data->err);
+    cam_log(CAM_LOG_DEBUG, "train", "start: the data are there");
     return NULL;
 }
 
@@ -73,15 +75,23 @@ static void *data_main(void *argument)
 static enum cam_code keep_data(struct prepare *prepare, struct cam_err *err)
 {
     struct prepared *p = prepare->prepared;
-    return prepare->options.first_rank
-               ? identity_keep_data(prepare->options.job_dir, &p->job.data, p->data_sha256, err)
-               : CAM_OK;
+    if (!prepare->options.first_rank) {
+        return CAM_OK;
+    }
+    enum cam_code rc =
+        identity_keep_data(prepare->options.job_dir, &p->job.data, p->data_sha256, err);
+    if (rc == CAM_CHANGED) {
+        jobfile_place(&p->job, "data", err);
+    }
+    return rc;
 }
 
 static enum cam_code open_source(struct prepare *prepare, struct cam_err *err)
 {
     struct prepared *p = prepare->prepared;
-    return source_open(&p->job.data, &p->source, err);
+    enum cam_code rc = source_open_job(&p->job, &p->source, err);
+    return rc == CAM_OK && p->order.scratch != NULL ? source_share(p->source, p->order.scratch, err)
+                                                    : rc;
 }
 
 static enum cam_code build_training(struct prepare *prepare, struct cam_err *err)
@@ -166,6 +176,7 @@ static enum cam_code start_data(struct prepare *prepare, struct cam_err *err)
         return cam_fail(err, CAM_NO_MEMORY, "the data's thread: out of memory");
     }
     data->source = p->source;
+    data->job = &p->job;
     int failed = pthread_create(&data->thread, NULL, data_main, data);
     if (failed != 0) {
         cam_free(data);
@@ -209,14 +220,28 @@ static enum cam_code start_data_measured(struct prepare *prepare, struct cam_err
 
 static void *prepare_main(void *argument)
 {
-    static enum cam_code (*const stages[])(struct prepare *, struct cam_err *) = {
-        read_job,     open_source,         start_data_early, build_training,  find_backend,
-        open_backend, start_data_measured, compile,          compute_initial, keep_data,
+    static const struct {
+        const char *done;
+        enum cam_code (*run)(struct prepare *, struct cam_err *);
+    } stages[] = {
+        {"the job is read", read_job},
+        {"the data's headers are read", open_source},
+        {NULL, start_data_early},
+        {"the training is built", build_training},
+        {NULL, find_backend},
+        {"the backend is open", open_backend},
+        {NULL, start_data_measured},
+        {"the plans are compiled", compile},
+        {"the initial values are there", compute_initial},
+        {"the data's identity is known", keep_data},
     };
     struct prepare *prepare = argument;
     enum cam_code rc = CAM_OK;
     for (size_t i = 0; rc == CAM_OK && i < sizeof stages / sizeof stages[0]; i++) {
-        rc = stages[i](prepare, &prepare->err);
+        rc = stages[i].run(prepare, &prepare->err);
+        if (rc == CAM_OK && stages[i].done != NULL) {
+            cam_log(CAM_LOG_DEBUG, "train", "start: %s", stages[i].done);
+        }
     }
     prepare->rc = rc;
     return NULL;

@@ -49,6 +49,12 @@ static const uint8_t IMAGES_GZ[] = {
     31,  139, 8,   0,   0,   0,   0,   0,   2,   3,   99,  96, 224, 96, 102, 96, 96, 0,  97, 38, 48,
     254, 223, 192, 200, 202, 198, 206, 193, 201, 197, 205, 3,  0,   26, 218, 23, 88, 28, 0,  0,  0};
 
+/* The same as two members, cut after the first image. */
+static const uint8_t IMAGES_TWO_GZ[] = {
+    31,  139, 8,   0,   0,  0,   0,   0,   2,   3,   99, 96, 224, 96,  102, 96,  96, 0, 97, 38, 48,
+    254, 223, 192, 8,   0,  29,  229, 254, 80,  20,  0,  0,  0,   31,  139, 8,   0,  0, 0,  0,  0,
+    2,   3,   99,  101, 99, 231, 224, 228, 226, 230, 1,  0,  242, 192, 186, 249, 8,  0, 0,  0};
+
 static enum cam_code open_pair(bool with_labels, struct source **out, struct cam_err *err)
 {
     struct data_spec spec = {
@@ -87,6 +93,40 @@ static void test_plain_and_gzipped(void **state)
     check_content();
     put(images, IMAGES_GZ, sizeof IMAGES_GZ);
     check_content();
+    put(images, IMAGES_TWO_GZ, sizeof IMAGES_TWO_GZ);
+    check_content();
+}
+
+/* One source brings the images, another finds them although the file is damaged by then. */
+static void test_shared(void **state)
+{
+    (void)state;
+    char memory[] = "/dev/shm/source-test-XXXXXX";
+    struct cam_err err = {0};
+    struct source *first = NULL;
+    struct source *second = NULL;
+    float pixels[4];
+    int32_t label = 0;
+    assert_non_null(mkdtemp(memory));
+    put(labels, LABELS, sizeof LABELS);
+    put(images, IMAGES_GZ, sizeof IMAGES_GZ);
+    ASSERT_OK(open_pair(true, &first, &err), err);
+    ASSERT_OK(open_pair(true, &second, &err), err);
+    enum cam_code rc = source_preload(first, memory, &err);
+    if (rc == CAM_UNSUPPORTED) {
+        print_message("%s\n", err.text);
+    } else {
+        ASSERT_OK(rc, err);
+        put(images, IMAGES_GZ, sizeof IMAGES_GZ - 9);
+    }
+    source_close(first);
+    ASSERT_OK(source_share(second, memory, &err), err);
+    ASSERT_OK(source_load(second, &err), err);
+    ASSERT_OK(source_read(second, 0, pixels, &label, &err), err);
+    assert_int_equal(label, 4);
+    assert_true(pixels[0] == -1.0F && pixels[1] == 1.0F);
+    source_close(second);
+    ASSERT_OK(cam_folder_remove(memory, &err), err);
 }
 
 static void test_two_and_four_dimensions(void **state)
@@ -259,9 +299,13 @@ static void test_mnist(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain_and_gzipped), cmocka_unit_test(test_two_and_four_dimensions),
-        cmocka_unit_test(test_refusals),          cmocka_unit_test(test_damaged_gzip),
-        cmocka_unit_test(test_identity),          cmocka_unit_test(test_mnist),
+        cmocka_unit_test(test_plain_and_gzipped),
+        cmocka_unit_test(test_two_and_four_dimensions),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_damaged_gzip),
+        cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_mnist),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
