@@ -82,6 +82,16 @@ static bool test_switch(const char *name)
     return value != NULL && strcmp(value, "1") == 0;
 }
 
+/* Where the time of a start goes: rank 0 tells each of its stages. */
+static void tell_stages(int rank)
+{
+    const char *level = getenv("CAMBRIAN_LOG");
+    if (rank == 0 && level != NULL && strcmp(level, "debug") == 0) {
+        cam_log_set_level(CAM_LOG_DEBUG);
+    }
+    cam_log(CAM_LOG_DEBUG, "main", "start: the worker runs");
+}
+
 /* A job whose environment has a hook of the tests says so in its log. */
 static void tell_hooks(void)
 {
@@ -183,6 +193,7 @@ static int run(int argc, char **argv, const struct worker_options *options)
         .first_rank = rank == 0,
         .measure = test_switch("CAMBRIAN_TEST_MEMORY"),
     };
+    tell_stages(rank);
     enum cam_code rc = hold_alive(options, &err);
     if (rc == CAM_OK) {
         tell_hooks();
@@ -201,6 +212,7 @@ static int run(int argc, char **argv, const struct worker_options *options)
         record_failure(options, rank, &err);
         return EXIT_FAILURE;
     }
+    cam_log(CAM_LOG_DEBUG, "main", "start: MPI_Init is over");
     /* MPI has its own handlers; ours come after, so that a polite end is ours to make. */
     const struct sigaction terminate = {.sa_handler = on_terminate, .sa_flags = SA_RESTART};
     (void)sigaction(SIGTERM, &terminate, NULL);

@@ -14,6 +14,7 @@ static const char HELP[] =
     "cambrian-worker --help | --version\n"
     "\n"
     "Environment, for tests and experts:\n"
+    "  CAMBRIAN_LOG=debug                  shim and rank 0 tell each stage of the start\n"
     "  CAMBRIAN_COLLECTIVES=messages       MPI messages also between ranks of one host\n"
     "  CAMBRIAN_TEST_HOLD=before_mpi_init  wait there\n"
     "  CAMBRIAN_TEST_MEMORY=1              tell the memory held for training, at the end\n"

@@ -6,7 +6,7 @@
 - submit -> training of examples/mnist-dcgan.yaml on two ranks (drawn glyphs where no images are
   given): until its first step begins (rank 0's first line), and until that step is on record;
   against mpirun of a program that only calls MPI_Init, with Open MPI's defaults and with the
-  settings that the launcher uses;
+  settings that the launcher uses; then the stages of a start;
 - the time of a whole client process (show, queue, status, submit --hold) while two ranks train on
   all cores and write a checkpoint every few steps;
 - durable submits a second over 64 connections and over one, against how often the same disk takes a
@@ -14,6 +14,7 @@
 Medians, floors and figures interleaved; times in milliseconds.
 """
 import argparse
+import datetime
 import json
 import pathlib
 import statistics
@@ -72,6 +73,26 @@ def first_step(daemon, text, sets):
     return begins, recorded, job
 
 
+def stages(daemon, text, sets, runs):
+    """Where the time of a start goes: each stage's end after the client's begin, medians."""
+    times = {}
+    for _ in range(runs):
+        start = datetime.datetime.now(datetime.timezone.utc)
+        job = daemon.submit(text, sets=[*sets, "env.CAMBRIAN_LOG=debug"])
+        until(lambda: daemon.show(job)["step"] >= 1, 60, "a first step")
+        attempt = daemon.job_dir(job) / "attempts" / "1"
+        for line in (attempt / "shim.log").read_text().splitlines() + \
+                (attempt / "log").read_text().splitlines():
+            when, found, stage = line.partition(": start: ")
+            if found:
+                at = datetime.datetime.fromisoformat(when.split("Z")[0] + "+00:00")
+                times.setdefault(stage, []).append((at - start).total_seconds() * 1e3)
+        daemon.client("cancel", "--now", job)
+        daemon.until_state(job, ENDED)
+    for stage, values in sorted(times.items(), key=lambda item: statistics.median(item[1])):
+        row("  " + stage, values)
+
+
 def bench_start(daemon, text, sets, runs):
     with tempfile.TemporaryDirectory() as folder:
         source = pathlib.Path(folder) / "init.c"
@@ -94,6 +115,8 @@ def bench_start(daemon, text, sets, runs):
     mine = row("submit -> the first step begins", begins)
     row("submit -> the first step is on record", records)
     print(f"{'begin over the floor':58} {mine - floor:+8.1f}   ({mine - least:+.1f} over the lower one)")
+    print("what has happened by when (env.CAMBRIAN_LOG=debug)")
+    stages(daemon, text, sets, runs)
 
 
 def bench_commands(daemon, text, sets, runs):

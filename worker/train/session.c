@@ -324,19 +324,25 @@ static void tell_memory(const struct session *s)
 
 enum cam_code session_run(struct session *session, struct cam_err *err)
 {
-    static enum cam_code (*const stages[])(struct session *, struct cam_err *) = {
-        start_reports,
-        take_memory,
-        start_state,
-        start_writer,
-        wait_for_data,
+    static const struct {
+        const char *done;
+        enum cam_code (*run)(struct session *, struct cam_err *);
+    } stages[] = {
+        {"reports are connected", start_reports},
+        {"the memory is taken", take_memory},
+        {"the state is the same on every rank", start_state},
+        {"the writer runs", start_writer},
+        {"the first step begins", wait_for_data},
     };
     enum cam_code rc = check_ranks(session, err);
     if (rc == CAM_OK) {
         rc = agree_on_profile(session, err);
     }
     for (size_t i = 0; rc == CAM_OK && i < sizeof stages / sizeof stages[0]; i++) {
-        rc = stages[i](session, err);
+        rc = stages[i].run(session, err);
+        if (rc == CAM_OK) {
+            cam_log(CAM_LOG_DEBUG, "train", "start: %s", stages[i].done);
+        }
     }
     if (rc == CAM_OK) {
         greet(session);

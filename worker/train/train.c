@@ -282,6 +282,7 @@ static enum cam_code run_steps(struct loop *loop, bool *stopped_out, struct cam_
             show_progress(loop);
             if (loop->state->step == loop->first_step + 1) {
                 reporter_poke(loop->options->reporter);
+                cam_log(CAM_LOG_DEBUG, "train", "start: the first step is done");
             }
             rc = after_step(loop, &stop, err);
         }
