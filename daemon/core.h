@@ -26,8 +26,8 @@ struct core_ports {
     void *self;
     int64_t (*monotonic_ms)(void *self);
     int64_t (*wall_ms)(void *self);
-    /* Asks rank 0 to agree on a step, save and end; false when it cannot be told. */
-    bool (*ask_stop)(void *self, int64_t job_id, const char *reason);
+    /* Asks rank 0 of the attempt to agree on a step, save and end; false when it cannot be told. */
+    bool (*ask_stop)(void *self, int64_t job_id, int attempt, const char *reason);
     /* core_tick is wanted at this time (monotonic); SCHED_NEVER: not at all. */
     void (*wake_at)(void *self, int64_t due_ms);
     /* Something that a watcher of the job would want to see has changed. */

@@ -53,7 +53,7 @@ void core_stop_attempt(struct core *core, struct live *live, bool now, const cha
 {
     live->stop_asked = true;
     /* Before rank 0 has reported there is nobody to agree on a step, and nothing to save. */
-    if (now || !core->ports.ask_stop(core->ports.self, live->job_id, reason)) {
+    if (now || !core->ports.ask_stop(core->ports.self, live->job_id, live->attempt, reason)) {
         core_kill_attempt(core, live);
         return;
     }

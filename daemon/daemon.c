@@ -80,10 +80,10 @@ static int64_t port_wall_ms(void *self)
     return cam_wall_ms();
 }
 
-static bool port_ask_stop(void *self, int64_t job_id, const char *reason)
+static bool port_ask_stop(void *self, int64_t job_id, int attempt, const char *reason)
 {
     struct daemon *daemon = self;
-    return reports_ask_stop(daemon->reports, job_id, reason);
+    return reports_ask_stop(daemon->reports, job_id, attempt, reason);
 }
 
 static void port_wake_at(void *self, int64_t due_ms)

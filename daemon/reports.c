@@ -232,10 +232,12 @@ void reports_close(struct reports *reports)
     }
 }
 
-bool reports_ask_stop(struct reports *reports, int64_t job_id, const char *reason)
+bool reports_ask_stop(struct reports *reports, int64_t job_id, int attempt, const char *reason)
 {
     for (struct rank_peer *peer = reports->peers; peer != NULL; peer = peer->next) {
-        if (peer->job_id == job_id && peer->rank == 0 && stream_is_open(peer->stream)) {
+        /* Rank 0 of the attempt before may not have been seen to hang up yet. */
+        if (peer->job_id == job_id && peer->attempt == attempt && peer->rank == 0 &&
+            stream_is_open(peer->stream)) {
             char text[128];
             Cam__StopOrder order = CAM__STOP_ORDER__INIT;
             Cam__Envelope envelope = CAM__ENVELOPE__INIT;

@@ -20,7 +20,7 @@ CAM_CHECKED enum cam_code reports_open(struct loop *loop, struct core *core, con
                                        struct cam_err *err);
 void reports_close(struct reports *reports);
 
-/* core_ports.ask_stop: tells rank 0 of the job's live attempt; false when it is not connected. */
-bool reports_ask_stop(struct reports *reports, int64_t job_id, const char *reason);
+/* core_ports.ask_stop: tells rank 0 of the attempt; false when it is not connected. */
+bool reports_ask_stop(struct reports *reports, int64_t job_id, int attempt, const char *reason);
 
 #endif

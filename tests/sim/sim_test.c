@@ -120,12 +120,12 @@ static struct pretend *find_pretend(struct sim *sim, int64_t job_id)
     return NULL;
 }
 
-static bool port_ask_stop(void *self, int64_t job_id, const char *reason)
+static bool port_ask_stop(void *self, int64_t job_id, int attempt, const char *reason)
 {
     struct sim *sim = self;
     (void)reason;
     struct pretend *pretend = find_pretend(sim, job_id);
-    if (pretend == NULL || !pretend->attached) {
+    if (pretend == NULL || pretend->attempt != attempt || !pretend->attached) {
         return false;
     }
     pretend->stopping = true;

@@ -11,6 +11,7 @@ struct outside {
     struct core *core;
     int launched;
     int killed;
+    int asked_attempt;
     int64_t last_id;
     enum cam_code last_rc;
 };
@@ -21,11 +22,11 @@ static int64_t now(void *self)
     return 1000;
 }
 
-static bool ask_stop(void *self, int64_t job_id, const char *reason)
+static bool ask_stop(void *self, int64_t job_id, int attempt, const char *reason)
 {
-    (void)self;
     (void)job_id;
     (void)reason;
+    ((struct outside *)self)->asked_attempt = attempt;
     return false;
 }
 
@@ -139,6 +140,7 @@ static void test_a_drain_stops_what_is_about_to_start(void **state)
     core_drain(outside->core);
     store_deliver(outside->store);
     assert_int_equal(1, outside->launched);
+    assert_int_equal(1, outside->asked_attempt);
     assert_int_equal(1, outside->killed);
 }
 
