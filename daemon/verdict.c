@@ -28,6 +28,11 @@ static void from_exit(const struct post_mortem *mortem, struct attempt_end *out,
         out->cause = CAUSE_DISK_FULL;
         out->error_code = CAM_DISK_FULL;
         (void)snprintf(text, size, "the jobs folder is full: how it ended could not be recorded");
+    } else if (!mortem->has_exit && mortem->shim_status == ATTEMPT_SHIM_NO_PROOF) {
+        out->cause = CAUSE_LOST_RANK;
+        (void)snprintf(text, size,
+                       "cambrian-shim, the parent of the attempt, could not find all its "
+                       "processes (see shim.log); the daemon proved that none is left");
     } else if (!mortem->has_exit) {
         out->cause = CAUSE_SIGNAL;
         (void)snprintf(text, size, "cambrian-shim, the parent of the attempt, was killed");

@@ -84,8 +84,9 @@ struct attempt_shim {
     char boot_id[40];
 };
 
-/* The shim's own exit status when a full disk kept it from writing a record. */
-enum { ATTEMPT_SHIM_DISK_FULL = 73 };
+/* The shim's own exit status where it leaves no record: a full disk kept it from writing one, or
+ * it could not prove the death of all its processes (shim.log says why). */
+enum { ATTEMPT_SHIM_DISK_FULL = 73, ATTEMPT_SHIM_NO_PROOF = 74 };
 
 /* JOB/attempts/N/exit.json */
 struct attempt_exit {

@@ -30,6 +30,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { BLIND_LIMIT_MS = 10000 };
+
 struct shim {
     const char *job_dir;
     int attempt;
@@ -39,6 +41,8 @@ struct shim {
     sigset_t signals_before;
     int signal_fd;
     pid_t mpirun;
+    bool mpirun_reaped; /* its number may be somebody else's */
+    bool unproved;      /* something of the attempt may live on */
     int64_t started_ns;
     int64_t deadline_ns; /* of the time limit, or of the grace after it; 0: none */
     bool told_to_end;    /* SIGTERM was sent at the time limit */
@@ -160,6 +164,7 @@ static bool reap(struct shim *shim)
         if (pid == shim->mpirun) {
             shim->end.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
             shim->end.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+            shim->mpirun_reaped = true;
             ended = true;
         }
     }
@@ -264,7 +269,12 @@ static enum cam_code run(struct shim *shim, struct cam_arena *arena, struct cam_
         cam_utf8_mend(shim->end.text); /* which may have cut a letter */
         cam_log(CAM_LOG_ERROR, "shim", "%s", why.text);
     }
-    int status = family_end(shim->mpirun);
+    int status = -1;
+    rc = family_end(shim->mpirun_reaped ? -1 : shim->mpirun, BLIND_LIMIT_MS, &status, err);
+    if (rc != CAM_OK) {
+        shim->unproved = true; /* no record then: the daemon has other means */
+        return rc;
+    }
     if (status != -1) {
         shim->end.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
         shim->end.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
@@ -279,6 +289,20 @@ static enum cam_code run(struct shim *shim, struct cam_arena *arena, struct cam_
     shim->end.elapsed_ms = (cam_monotonic_ns() - shim->started_ns) / 1000000;
     shim->end.ended_at_ms = cam_wall_ms();
     return attempt_write_exit(shim->job_dir, shim->attempt, &shim->end, err);
+}
+
+/* Under the lock: the attempt, unless it must not start or was here before. */
+static enum cam_code live(struct shim *shim, struct cam_arena *arena, struct cam_err *err)
+{
+    if (exists(shim, "void") || exists(shim, "exit.json")) {
+        return CAM_OK;
+    }
+    enum cam_code rc = write_identity(shim, err);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    rc = run(shim, arena, err);
+    return rc;
 }
 
 static bool parse(int argc, char **argv, struct shim *shim)
@@ -310,15 +334,15 @@ int main(int argc, char **argv)
     if (rc == CAM_OK) {
         rc = take_lock(&shim, &err);
     }
-    if (rc == CAM_OK && !exists(&shim, "void") && !exists(&shim, "exit.json")) {
-        rc = write_identity(&shim, &err);
-        if (rc == CAM_OK) {
-            rc = run(&shim, arena, &err);
-        }
+    if (rc == CAM_OK) {
+        rc = live(&shim, arena, &err);
     }
     if (rc != CAM_OK) {
         cam_log(CAM_LOG_ERROR, "shim", "%s", err.text);
     }
     cam_arena_destroy(arena);
-    return rc == CAM_OK ? 0 : rc == CAM_DISK_FULL ? ATTEMPT_SHIM_DISK_FULL : 1;
+    return rc == CAM_OK          ? 0
+           : shim.unproved       ? ATTEMPT_SHIM_NO_PROOF
+           : rc == CAM_DISK_FULL ? ATTEMPT_SHIM_DISK_FULL
+                                 : 1;
 }
