@@ -62,19 +62,26 @@ static enum cam_code find_unlocked(const char *job_dir, int attempt,
     return CAM_OK; /* an unreadable shim.json was begun by a shim that is dead */
 }
 
-/* The shim has the lock: its pidfd, or -1 while its record is not there yet. */
-static int find_locked(const char *job_dir, int attempt)
+/* Somebody has the lock: the shim's pidfd, or -1 while its record is not there yet.  gone_out:
+ * the record is there and its process is not. */
+static int find_locked(const char *job_dir, int attempt, bool *gone_out)
 {
     struct attempt_shim shim = {0};
     struct cam_err ignored;
     int64_t ticks = 0;
+    *gone_out = false;
     if (attempt_read_shim(job_dir, attempt, &shim, &ignored) != CAM_OK) {
         return -1;
     }
     int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)shim.pid, 0);
+    if (pidfd < 0) {
+        *gone_out = errno == ESRCH;
+        return -1;
+    }
     /* Compared after opening: the descriptor cannot move on to another process. */
-    if (pidfd >= 0 && (process_start_ticks((pid_t)shim.pid, &ticks, &ignored) != CAM_OK ||
-                       ticks != shim.start_ticks)) {
+    enum cam_code rc = process_start_ticks((pid_t)shim.pid, &ticks, &ignored);
+    if (rc != CAM_OK || ticks != shim.start_ticks) {
+        *gone_out = rc == CAM_OK || rc == CAM_NOT_FOUND;
         (void)close(pidfd);
         pidfd = -1;
     }
@@ -103,14 +110,20 @@ enum cam_code attempt_folder_find(const char *job_dir, int attempt,
         return cam_fail_errno(err, errno, "%s: cannot open", path);
     }
     int64_t give_up_ns = cam_monotonic_ns() + (int64_t)SHIM_APPEARS_MS * 1000000;
-    for (;;) {
+    for (bool gone_before = false, gone = false;; gone_before = gone) {
         if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
             rc = find_unlocked(job_dir, attempt, finding_out, rebooted_out, err);
             break;
         }
-        *pidfd_out = find_locked(job_dir, attempt);
+        *pidfd_out = find_locked(job_dir, attempt, &gone);
         if (*pidfd_out >= 0) {
             *finding_out = ATTEMPT_LIVES;
+            break;
+        }
+        /* The lock was asked for between two looks, so it is not the shim's end that was met: a
+         * child that was to become mpirun has the lock too, and its shim was killed. */
+        if (gone && gone_before) {
+            *finding_out = ATTEMPT_SHIM_DIED;
             break;
         }
         if (cam_monotonic_ns() > give_up_ns) {
@@ -121,6 +134,28 @@ enum cam_code attempt_folder_find(const char *job_dir, int attempt,
     }
     (void)close(fd); /* and the lock with it: `void` is written, so no shim starts any more */
     return rc;
+}
+
+bool attempt_folder_never_began(const char *job_dir, int attempt)
+{
+    enum attempt_finding finding = ATTEMPT_SHIM_DIED;
+    bool rebooted = false;
+    char path[CAM_PATH_SIZE];
+    struct cam_err ignored;
+    int fd = -1;
+    if (has_file(job_dir, attempt, "shim.json") || has_file(job_dir, attempt, "exit.json") ||
+        attempt_path(job_dir, attempt, "lock", path, &ignored) != CAM_OK) {
+        return false;
+    }
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return false;
+    }
+    enum cam_code rc = flock(fd, LOCK_EX | LOCK_NB) != 0
+                           ? CAM_IO
+                           : find_unlocked(job_dir, attempt, &finding, &rebooted, &ignored);
+    (void)close(fd);
+    return rc == CAM_OK && finding == ATTEMPT_NEVER_STARTED;
 }
 
 enum cam_code attempt_folder_point(const char *job_dir, int attempt, const char *endpoint,

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "daemon/checkpoints.h"
+#include "proto/hold.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -160,6 +161,7 @@ static const char *const KEPT_NAMES[] = {
     "TSAN_OPTIONS",
     "LSAN_OPTIONS",
     "CUDA_VISIBLE_DEVICES",
+    HOLD_VARIABLE,
 };
 
 char **attempt_folder_environment(const struct launch_order *order, struct cam_arena *arena)

@@ -53,6 +53,10 @@ CAM_CHECKED enum cam_code attempt_folder_find(const char *job_dir, int attempt,
                                               enum attempt_finding *finding_out, int *pidfd_out,
                                               bool *rebooted_out, struct cam_err *err);
 
+/* Whether an attempt, whose shim has gone, had not come as far as shim.json; if so it now never
+ * will.  False also where the disk does not tell. */
+bool attempt_folder_never_began(const char *job_dir, int attempt);
+
 /* Tells the ranks where to report; writes nothing where they know already.  A failure leaves them
  * as they were: they train on, unheard. */
 CAM_CHECKED enum cam_code attempt_folder_point(const char *job_dir, int attempt,

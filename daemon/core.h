@@ -82,6 +82,8 @@ bool core_idle(const struct core *core);
 /* From the launcher. */
 void core_adopted(struct core *core, struct post_mortem *so_far);
 void core_ended(struct core *core, struct post_mortem *mortem);
+/* The daemon cannot go on (ports.fatal); training does. */
+void core_fatal(struct core *core, const struct cam_err *why);
 /* Something about a live attempt that its owner should know. */
 void core_warned(struct core *core, int64_t job_id, int attempt, const char *text);
 

@@ -28,9 +28,6 @@ void core_feed(struct core *core, const struct sched_event *event);
 /* Lets scheduler and watchers follow a committed change. */
 void core_follow(struct core *core, const struct job_change *change);
 
-/* The daemon cannot go on. */
-void core_fatal(struct core *core, const struct cam_err *why);
-
 /* Common tail of every store request: true when op succeeded; a broken store is fatal. */
 bool core_settled(struct core *core, const struct store_op *op);
 

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "daemon/attempt_folder.h"
 #include "daemon/jobs_folder.h"
+#include "proto/hold.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +16,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum { PROVE_AGAIN_MS = 1000 };
+enum { AGAIN_MS = 1000 };
 
 /* An attempt from its launch (or adoption) to its proof of death. */
 struct flight {
@@ -34,11 +35,14 @@ struct flight {
     char said[JOBS_SAID_SIZE]; /* what was moved aside, or "" */
     bool adopting;
     bool kill_wanted;
-    bool child; /* process is ours and not yet reaped */
+    bool child;   /* process is ours and not yet reaped */
+    bool cut_off; /* the shim, or a daemon before this one, was ended from outside */
     uv_process_t process;
     int pidfd; /* of an adopted shim, or -1 */
     uv_poll_t poll;
-    uv_timer_t pause; /* between two tries to prove its death */
+    uv_timer_t pause; /* before pool work that is tried again */
+    loop_fn work;     /* of the pause */
+    loop_fn done;
     enum attempt_finding finding;
     bool rebooted;
     bool proved;
@@ -136,13 +140,38 @@ fail:
     return NULL;
 }
 
-/* Pool work; a pool that takes no work ends the daemon's usefulness, so it is loud. */
+static void pool(struct flight *flight, loop_fn work, loop_fn done);
+
+static void pause_closed(uv_handle_t *handle)
+{
+    struct flight *flight = handle->data;
+    pool(flight, flight->work, flight->done);
+}
+
+static void pause_over(uv_timer_t *timer)
+{
+    uv_close((uv_handle_t *)timer, pause_closed);
+}
+
+/* Pool work after a pause, which needs no memory. */
+static void pool_later(struct flight *flight, loop_fn work, loop_fn done)
+{
+    flight->work = work;
+    flight->done = done;
+    (void)uv_timer_init(loop_uv(flight->launcher->options.loop), &flight->pause);
+    flight->pause.data = flight;
+    (void)uv_timer_start(&flight->pause, pause_over, AGAIN_MS, 0);
+}
+
+/* Pool work; a pool that takes none (memory is short) is asked again until it does: an attempt
+ * is never forgotten, and its slots are its own until it is proved dead. */
 static void pool(struct flight *flight, loop_fn work, loop_fn done)
 {
     struct cam_err err;
     if (loop_work(flight->launcher->options.loop, work, done, flight, &err) != CAM_OK) {
-        cam_log(CAM_LOG_ERROR, "launcher", "job=%lld attempt=%d: %s", (long long)flight->job_id,
-                flight->attempt, err.text);
+        cam_log(CAM_LOG_ERROR, "launcher", "job=%lld attempt=%d waits: %s",
+                (long long)flight->job_id, flight->attempt, err.text);
+        pool_later(flight, work, done);
     }
 }
 
@@ -155,21 +184,15 @@ static void bury_work(void *context)
                      attempt_folder_prove(flight->job_dir, flight->attempt, flight->scratch);
     flight->mortem.job_id = flight->job_id;
     flight->mortem.attempt = flight->attempt;
+    if (flight->proved && flight->cut_off && !flight->foreign) {
+        flight->mortem.never_started = flight->mortem.never_started ||
+                                       attempt_folder_never_began(flight->job_dir, flight->attempt);
+    }
     if (flight->foreign) {
         flight->mortem.exit.exit_code = -1;
     } else if (flight->proved) {
         attempt_folder_read(flight->job_dir, &flight->mortem);
     }
-}
-
-static void pause_closed(uv_handle_t *handle)
-{
-    bury(handle->data);
-}
-
-static void pause_over(uv_timer_t *timer)
-{
-    uv_close((uv_handle_t *)timer, pause_closed);
 }
 
 static void bury_done(void *context)
@@ -178,10 +201,7 @@ static void bury_done(void *context)
     if (!flight->proved) {
         cam_log(CAM_LOG_WARN, "launcher", "job=%lld attempt=%d is not proved dead yet",
                 (long long)flight->job_id, flight->attempt);
-        /* A pause, since the pool's few threads serve the clients too. */
-        (void)uv_timer_init(loop_uv(flight->launcher->options.loop), &flight->pause);
-        flight->pause.data = flight;
-        (void)uv_timer_start(&flight->pause, pause_over, PROVE_AGAIN_MS, 0);
+        pool_later(flight, bury_work, bury_done); /* the pool's few threads serve clients too */
         return;
     }
     struct post_mortem mortem = flight->mortem;
@@ -190,6 +210,7 @@ static void bury_done(void *context)
     cam_log(CAM_LOG_INFO, "launcher", "job=%lld attempt=%d ended exit=%d signal=%d outcome=%s",
             (long long)flight->job_id, flight->attempt, mortem.exit.exit_code, mortem.exit.signal,
             mortem.outcome[0] == '\0' ? "none" : mortem.outcome);
+    hold_at(HOLD_END_FOUND);
     flight_end(flight);
     core_ended(core, &mortem);
 }
@@ -212,6 +233,8 @@ static void shim_exited(uv_process_t *process, int64_t status, int signal)
     struct flight *flight = process->data;
     flight->child = false;
     flight->mortem.shim_status = signal == 0 ? status : 0;
+    /* A shim that ends by itself, or crashes, would again: that counts. */
+    flight->cut_off = signal == SIGKILL || signal == SIGTERM;
     if (status != 0 || signal != 0) {
         cam_log(CAM_LOG_WARN, "launcher", "job=%lld attempt=%d shim ended status=%lld signal=%d",
                 (long long)flight->job_id, flight->attempt, (long long)status, signal);
@@ -248,6 +271,7 @@ static void spawn_shim(struct flight *flight)
         return;
     }
     (void)snprintf(attempt, sizeof attempt, "%d", flight->attempt);
+    hold_at(HOLD_FILES_WRITTEN);
     const char *shim = flight->launcher->options.shim;
     const char *const args[] = {shim, "--job-dir", flight->job_dir, "--attempt", attempt, NULL};
     /* Files, never pipes to this process: the shim outlives it. */
@@ -339,6 +363,7 @@ static void launch_done(void *context)
 static void launch(void *self, const struct launch_order *order)
 {
     struct launcher *launcher = self;
+    hold_at(HOLD_ROW_COMMITTED);
     struct flight *flight = flight_begin(launcher, order->job_id, order->attempt, order->scratch);
     if (flight == NULL) {
         struct post_mortem mortem = {.job_id = order->job_id,
@@ -427,10 +452,21 @@ static void find_done(void *context)
         bury(flight);
         return;
     }
+    int failed =
+        uv_poll_init(loop_uv(flight->launcher->options.loop), &flight->poll, flight->pidfd);
+    if (failed != 0) {
+        cam_log(CAM_LOG_ERROR, "launcher", "job=%lld attempt=%d cannot be watched yet: %s",
+                (long long)flight->job_id, flight->attempt, uv_strerror(failed));
+        (void)close(flight->pidfd);
+        flight->pidfd = -1;
+        post_mortem_release(&flight->mortem);
+        flight->adopting = true;
+        pool_later(flight, find_work, find_done);
+        return;
+    }
     struct post_mortem so_far = flight->mortem;
     flight->mortem = (struct post_mortem){0};
     flight->poll.data = flight;
-    (void)uv_poll_init(loop_uv(flight->launcher->options.loop), &flight->poll, flight->pidfd);
     (void)uv_poll_start(&flight->poll, UV_READABLE, shim_gone);
     if (flight->kill_wanted) {
         (void)syscall(SYS_pidfd_send_signal, flight->pidfd, SIGTERM, NULL, 0);
@@ -441,12 +477,20 @@ static void find_done(void *context)
 static void adopt(void *self, int64_t job_id, int attempt, const char *scratch,
                   int64_t submitted_at_ms)
 {
-    struct flight *flight = flight_begin(self, job_id, attempt, scratch);
-    if (flight != NULL) {
-        flight->submitted_at_ms = submitted_at_ms;
-        flight->adopting = true;
-        pool(flight, find_work, find_done);
+    struct launcher *launcher = self;
+    struct flight *flight = flight_begin(launcher, job_id, attempt, scratch);
+    if (flight == NULL) {
+        /* Its slots would be taken for ever; the next daemon finds it as this one did. */
+        struct cam_err err;
+        (void)cam_fail(&err, CAM_NO_MEMORY, "job %lld: too little memory to watch its attempt %d",
+                       (long long)job_id, attempt);
+        core_fatal(launcher->core, &err);
+        return;
     }
+    flight->submitted_at_ms = submitted_at_ms;
+    flight->adopting = true;
+    flight->cut_off = true;
+    pool(flight, find_work, find_done);
 }
 
 static void kill_attempt(void *self, int64_t job_id, int attempt)

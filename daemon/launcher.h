@@ -6,7 +6,9 @@
  *
  * Order of a launch: (row committed) -> files -> shim.  The shim takes the attempt's lock before
  * it starts anything, and respects `void` under that lock.  So a later daemon that finds the lock
- * free, and no record of a shim, writes `void` and knows that nothing was or will be started.
+ * free, and no record of a shim, writes `void` and knows that nothing was or will be started; the
+ * same is done for a shim that was killed before its record.  Tests stop a launch between any two
+ * of these (proto/hold.h).
  */
 #ifndef LAUNCHER_H
 #define LAUNCHER_H

@@ -4,6 +4,7 @@
  */
 #include "base/file.h"
 #include "base/log.h"
+#include "proto/hold.h"
 #include "worker/collectives/mpi.h"
 #include "worker/operators.h"
 #include "worker/options.h"
@@ -96,7 +97,8 @@ static void tell_stages(int rank)
 static void tell_hooks(void)
 {
     static const char *const HOOKS[] = {"CAMBRIAN_TEST_HOLD", "CAMBRIAN_TEST_MEMORY",
-                                        "CAMBRIAN_TEST_NAN", "CAMBRIAN_TEST_NO_ALLOC"};
+                                        "CAMBRIAN_TEST_NAN", "CAMBRIAN_TEST_NO_ALLOC",
+                                        HOLD_VARIABLE};
     for (size_t i = 0; i < sizeof HOOKS / sizeof HOOKS[0]; i++) {
         const char *value = getenv(HOOKS[i]);
         if (value != NULL) {
@@ -112,6 +114,7 @@ static void hold_for_tests(void)
     while (hold != NULL && strcmp(hold, "before_mpi_init") == 0) {
         (void)pause();
     }
+    hold_at(HOLD_BEFORE_MPI_INIT);
 }
 
 /* A failure before there is a session. */

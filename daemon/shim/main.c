@@ -14,6 +14,7 @@
 #include "daemon/shim/output.h"
 #include "daemon/shim/preload.h"
 #include "proto/attempt.h"
+#include "proto/hold.h"
 #include "proto/process.h"
 
 #include <errno.h>
@@ -142,6 +143,7 @@ static enum cam_code start_mpirun(struct shim *shim, struct cam_err *err)
     const pid_t parent = getpid();
     shim->mpirun = fork();
     if (shim->mpirun == 0) {
+        hold_at(HOLD_MPIRUN_FORKED);
         become_mpirun(shim, parent, out[1], report[1]);
     }
     (void)close(out[1]);
@@ -275,6 +277,7 @@ static enum cam_code run(struct shim *shim, struct cam_arena *arena, struct cam_
         shim->unproved = true; /* no record then: the daemon has other means */
         return rc;
     }
+    hold_at(HOLD_FAMILY_ENDED);
     if (status != -1) {
         shim->end.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
         shim->end.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
@@ -297,11 +300,14 @@ static enum cam_code live(struct shim *shim, struct cam_arena *arena, struct cam
     if (exists(shim, "void") || exists(shim, "exit.json")) {
         return CAM_OK;
     }
+    hold_at(HOLD_VOID_CHECKED);
     enum cam_code rc = write_identity(shim, err);
     if (rc != CAM_OK) {
         return rc;
     }
+    hold_at(HOLD_SHIM_RECORDED);
     rc = run(shim, arena, err);
+    hold_at(HOLD_EXIT_RECORDED);
     return rc;
 }
 
@@ -331,10 +337,12 @@ int main(int argc, char **argv)
     }
     struct cam_arena *arena = cam_arena_create();
     enum cam_code rc = arena == NULL ? cam_fail(&err, CAM_NO_MEMORY, "out of memory") : CAM_OK;
+    hold_at(HOLD_SHIM_SPAWNED);
     if (rc == CAM_OK) {
         rc = take_lock(&shim, &err);
     }
     if (rc == CAM_OK) {
+        hold_at(HOLD_LOCK_TAKEN);
         rc = live(&shim, arena, &err);
     }
     if (rc != CAM_OK) {
