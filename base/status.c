@@ -30,6 +30,7 @@ static const char *const NAMES[] = {
     [CAM_PEER_LOST] = "peer-lost",
     [CAM_STOPPED] = "stopped",
     [CAM_UNSUPPORTED] = "unsupported",
+    [CAM_OTHER_PROFILE] = "other-profile",
     [CAM_INTERNAL] = "internal",
 };
 _Static_assert(sizeof NAMES / sizeof NAMES[0] == CAM_CODE_COUNT, "every code needs a name");

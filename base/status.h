@@ -13,23 +13,24 @@
 
 enum cam_code {
     CAM_OK = 0,
-    CAM_INVALID,     /* the caller's input is wrong; retrying cannot help */
-    CAM_NOT_FOUND,   /* the named thing does not exist */
-    CAM_NO_MEMORY,   /* the heap, or the memory that a plan needs, is short */
-    CAM_CONFLICT,    /* not legal in the present state (resume of a running job) */
-    CAM_DENIED,      /* the caller may not do this */
-    CAM_UNAVAILABLE, /* cannot be done now; the same request may succeed later */
-    CAM_IO,          /* the disk or a file failed */
-    CAM_DISK_FULL,   /* ENOSPC or EDQUOT */
-    CAM_CORRUPT,     /* stored bytes are not what was written (digest, truncation, format) */
-    CAM_CHANGED,     /* data or machine differ from what the job was started with */
-    CAM_PROTOCOL,    /* a peer sent what the protocol does not allow */
-    CAM_TIMEOUT,     /* a limit passed */
-    CAM_NON_FINITE,  /* a NaN or infinity where a loss or a gradient should be */
-    CAM_PEER_LOST,   /* a process or connection that should live is gone */
-    CAM_STOPPED,     /* ended because somebody asked */
-    CAM_UNSUPPORTED, /* known, but not by this build or backend */
-    CAM_INTERNAL,    /* an invariant does not hold; a defect of ours */
+    CAM_INVALID,       /* the caller's input is wrong; retrying cannot help */
+    CAM_NOT_FOUND,     /* the named thing does not exist */
+    CAM_NO_MEMORY,     /* the heap, or the memory that a plan needs, is short */
+    CAM_CONFLICT,      /* not legal in the present state (resume of a running job) */
+    CAM_DENIED,        /* the caller may not do this */
+    CAM_UNAVAILABLE,   /* cannot be done now; the same request may succeed later */
+    CAM_IO,            /* the disk or a file failed */
+    CAM_DISK_FULL,     /* ENOSPC or EDQUOT */
+    CAM_CORRUPT,       /* stored bytes are not what was written (digest, truncation, format) */
+    CAM_CHANGED,       /* the data differ from what the job was started with */
+    CAM_PROTOCOL,      /* a peer sent what the protocol does not allow */
+    CAM_TIMEOUT,       /* a limit passed */
+    CAM_NON_FINITE,    /* a NaN or infinity where a loss or a gradient should be */
+    CAM_PEER_LOST,     /* a process or connection that should live is gone */
+    CAM_STOPPED,       /* ended because somebody asked */
+    CAM_UNSUPPORTED,   /* known, but not by this build or backend */
+    CAM_OTHER_PROFILE, /* the numeric profile is not that of the job's first attempt */
+    CAM_INTERNAL,      /* an invariant does not hold; a defect of ours */
     CAM_CODE_COUNT,
 };
 

@@ -70,6 +70,7 @@ static const struct job_cause_rule CAUSES[] = {
     [CAUSE_PREEMPTED] = {"preempted", true, false},
     [CAUSE_DRAINED] = {"drained", true, false},
     [CAUSE_REBOOT] = {"reboot", true, false},
+    [CAUSE_OTHER_PROFILE] = {"other-profile", true, false},
 };
 _Static_assert(sizeof CAUSES / sizeof CAUSES[0] == CAUSE_COUNT, "a rule a cause");
 
@@ -83,7 +84,8 @@ static const enum job_cause CODE_CAUSES[] = {
     [CAM_CHANGED] = CAUSE_REFUSED,       [CAM_PROTOCOL] = CAUSE_LOST_RANK,
     [CAM_TIMEOUT] = CAUSE_HANG,          [CAM_NON_FINITE] = CAUSE_NON_FINITE,
     [CAM_PEER_LOST] = CAUSE_LOST_RANK,   [CAM_STOPPED] = CAUSE_STOPPED,
-    [CAM_UNSUPPORTED] = CAUSE_REFUSED,   [CAM_INTERNAL] = CAUSE_REFUSED,
+    [CAM_UNSUPPORTED] = CAUSE_REFUSED,   [CAM_OTHER_PROFILE] = CAUSE_OTHER_PROFILE,
+    [CAM_INTERNAL] = CAUSE_REFUSED,
 };
 _Static_assert(sizeof CODE_CAUSES / sizeof CODE_CAUSES[0] == CAM_CODE_COUNT, "a cause a code");
 

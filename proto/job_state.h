@@ -68,6 +68,7 @@ enum job_cause {
     CAUSE_PREEMPTED,
     CAUSE_DRAINED,
     CAUSE_REBOOT,
+    CAUSE_OTHER_PROFILE, /* the ranks' numbers would not be those of the first attempt */
     CAUSE_COUNT,
 };
 

@@ -147,5 +147,6 @@ int64_t jobfile_lanes(const struct job_file *job, int64_t ranks, int64_t cores);
 
 const char *job_kind_name(enum job_kind kind);
 const char *device_choice_name(enum device_choice device);
+const char *isa_choice_name(enum isa_choice isa);
 
 #endif

@@ -280,6 +280,11 @@ const char *job_kind_name(enum job_kind kind)
     return (unsigned)kind < JOB_KIND_COUNT ? KINDS[kind] : "?";
 }
 
+const char *isa_choice_name(enum isa_choice isa)
+{
+    return (unsigned)isa < ISA_COUNT ? ISAS[isa] : "?";
+}
+
 const char *device_choice_name(enum device_choice device)
 {
     return (unsigned)device < DEVICE_COUNT ? DEVICES[device] : "?";

@@ -10,6 +10,7 @@
 #include "worker/options.h"
 #include "worker/report/records.h"
 #include "worker/report/reporter.h"
+#include "worker/show_profile.h"
 #include "worker/train/prepare.h"
 #include "worker/train/session.h"
 
@@ -98,7 +99,7 @@ static void tell_hooks(void)
 {
     static const char *const HOOKS[] = {"CAMBRIAN_TEST_HOLD", "CAMBRIAN_TEST_MEMORY",
                                         "CAMBRIAN_TEST_NAN", "CAMBRIAN_TEST_NO_ALLOC",
-                                        HOLD_VARIABLE};
+                                        "CAMBRIAN_TEST_PROFILE", HOLD_VARIABLE};
     for (size_t i = 0; i < sizeof HOOKS / sizeof HOOKS[0]; i++) {
         const char *value = getenv(HOOKS[i]);
         if (value != NULL) {
@@ -194,6 +195,7 @@ static int run(int argc, char **argv, const struct worker_options *options)
         .attempt = options->attempt,
         .backend_dir = options->backend_dir,
         .first_rank = rank == 0,
+        .test_profile = getenv("CAMBRIAN_TEST_PROFILE"),
         .measure = test_switch("CAMBRIAN_TEST_MEMORY"),
     };
     tell_stages(rank);
@@ -254,6 +256,12 @@ int main(int argc, char **argv)
     case WORKER_OPERATORS:
         operators_print(options.backend_dir, stdout);
         return EXIT_SUCCESS;
+    case WORKER_PROFILE:
+        rc = show_profile(&options, getenv("CAMBRIAN_TEST_PROFILE"), stdout, &err);
+        if (rc != CAM_OK) {
+            (void)fprintf(stderr, "cambrian-worker: %s\n", err.text);
+        }
+        return rc == CAM_OK ? EXIT_SUCCESS : EXIT_FAILURE;
     case WORKER_RUN:
         break;
     }

@@ -11,6 +11,8 @@ static const char HELP[] =
     "    One rank of a training attempt; started by mpirun, which cambriand starts.\n"
     "cambrian-worker --ops [--backend-dir DIR]\n"
     "    Prints which operator runs on which backend.\n"
+    "cambrian-worker --profile [--backend NAME] [--isa avx2|native] [--backend-dir DIR]\n"
+    "    Prints the numeric profile that jobs have here, as JSON.\n"
     "cambrian-worker --help | --version\n"
     "\n"
     "Environment, for tests and experts:\n"
@@ -19,7 +21,8 @@ static const char HELP[] =
     "  CAMBRIAN_TEST_HOLD=before_mpi_init  wait there\n"
     "  CAMBRIAN_TEST_MEMORY=1              tell the memory held for training, at the end\n"
     "  CAMBRIAN_TEST_NAN=STEP              a gradient of that step becomes NaN\n"
-    "  CAMBRIAN_TEST_NO_ALLOC=1            fail if a step asks for heap memory\n";
+    "  CAMBRIAN_TEST_NO_ALLOC=1            fail if a step asks for heap memory\n"
+    "  CAMBRIAN_TEST_PROFILE=TEXT          a further member of the numeric profile\n";
 
 void options_help(FILE *out)
 {
@@ -36,6 +39,14 @@ static enum cam_code read_attempt(const char *text, int *out, struct cam_err *er
     }
     *out = (int)number;
     return CAM_OK;
+}
+
+static enum cam_code read_isa(const char *text, bool *native_out, struct cam_err *err)
+{
+    *native_out = strcmp(text, "native") == 0;
+    return *native_out || strcmp(text, "avx2") == 0
+               ? CAM_OK
+               : cam_fail(err, CAM_INVALID, "--isa is \"%s\", allowed are avx2 and native", text);
 }
 
 /* The first of the known places that has a module; the last where none has. */
@@ -65,7 +76,7 @@ static enum cam_code find_backend_dir(char out[CAM_PATH_SIZE], struct cam_err *e
 
 enum cam_code options_read(int argc, char **argv, struct worker_options *out, struct cam_err *err)
 {
-    *out = (struct worker_options){.action = WORKER_RUN};
+    *out = (struct worker_options){.action = WORKER_RUN, .backend = "cpu"};
     const char *backend_dir = NULL;
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
@@ -75,6 +86,8 @@ enum cam_code options_read(int argc, char **argv, struct worker_options *out, st
             out->action = WORKER_VERSION;
         } else if (strcmp(argv[i], "--ops") == 0) {
             out->action = WORKER_OPERATORS;
+        } else if (strcmp(argv[i], "--profile") == 0) {
+            out->action = WORKER_PROFILE;
         } else if (value == NULL) {
             return cam_fail(err, CAM_INVALID, "\"%s\" is unknown or lacks its value; see --help",
                             argv[i]);
@@ -82,6 +95,13 @@ enum cam_code options_read(int argc, char **argv, struct worker_options *out, st
             out->job_dir = argv[++i];
         } else if (strcmp(argv[i], "--backend-dir") == 0) {
             backend_dir = argv[++i];
+        } else if (strcmp(argv[i], "--backend") == 0) {
+            out->backend = argv[++i];
+        } else if (strcmp(argv[i], "--isa") == 0) {
+            enum cam_code rc = read_isa(argv[++i], &out->native_isa, err);
+            if (rc != CAM_OK) {
+                return rc;
+            }
         } else if (strcmp(argv[i], "--attempt") == 0) {
             enum cam_code rc = read_attempt(argv[++i], &out->attempt, err);
             if (rc != CAM_OK) {

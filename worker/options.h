@@ -7,14 +7,17 @@
 #include "base/file.h"
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
-enum worker_action { WORKER_RUN, WORKER_HELP, WORKER_VERSION, WORKER_OPERATORS };
+enum worker_action { WORKER_RUN, WORKER_HELP, WORKER_VERSION, WORKER_OPERATORS, WORKER_PROFILE };
 
 struct worker_options {
     enum worker_action action;
     const char *job_dir;
     int attempt;
+    const char *backend;             /* --profile: its name */
+    bool native_isa;                 /* --profile: as jobs with train.isa native */
     char backend_dir[CAM_PATH_SIZE]; /* where backend modules are */
 };
 

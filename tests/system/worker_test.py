@@ -375,11 +375,12 @@ class Refusals(WorkerTest):
         job = self.job()
         self.finish(job)
         profile = json.loads((job.folder / "profile.json").read_text())
-        profile["isa"] = "sve"
+        isa, profile["isa"] = profile["isa"], "sve"
         (job.folder / "profile.json").write_text(json.dumps(profile))
         failure = self.failed(job, ranks=2)
-        self.assertEqual("changed", failure["code"])
-        self.assertIn("sve", failure["text"])
+        self.assertEqual("other-profile", failure["code"])
+        self.assertEqual(f"instruction set {isa} here, the first attempt used sve",
+                         failure["text"])
 
     def test_a_checkpoint_of_another_job(self):
         job = self.job()

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "data/source.h"
+#include "proto/profile.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -154,18 +155,31 @@ static json_t *backend_members(const struct identity_numbers *numbers)
     return members;
 }
 
+/* False when memory is short. */
+static bool add_our_members(const struct identity_numbers *numbers, json_t *profile)
+{
+    bool good = json_object_set_new(profile, "engine", json_string(CAMBRIAN_VERSION)) == 0 &&
+                json_object_set_new(profile, "backend", json_string(numbers->backend->name)) == 0;
+    if (good && numbers->test != NULL) {
+        good = json_object_set_new(profile, "test", json_string(numbers->test)) == 0;
+    }
+    if (numbers->shards == 0) {
+        (void)json_object_del(profile, "threads_per_shard");
+        return good;
+    }
+    return good && json_object_set_new(profile, "shards", json_integer(numbers->shards)) == 0 &&
+           json_object_set_new(profile, "threads_per_shard",
+                               json_integer(numbers->threads_per_shard)) == 0;
+}
+
 enum cam_code identity_profile(const struct identity_numbers *numbers, struct cam_text *out,
                                struct cam_err *err)
 {
     json_t *profile = backend_members(numbers);
-    json_t *ours = json_pack("{ss ss sI sI}", "engine", CAMBRIAN_VERSION, "backend",
-                             numbers->backend->name, "shards", (json_int_t)numbers->shards,
-                             "threads_per_shard", (json_int_t)numbers->threads_per_shard);
     char *text = NULL;
-    if (profile != NULL && json_object_update(profile, ours) == 0) {
+    if (profile != NULL && add_our_members(numbers, profile)) {
         text = json_dumps(profile, JSON_SORT_KEYS);
     }
-    json_decref(ours);
     json_decref(profile);
     cam_text_add(out, "%s", text == NULL ? "" : text);
     bool ok = text != NULL && cam_text_ok(out);
@@ -173,53 +187,6 @@ enum cam_code identity_profile(const struct identity_numbers *numbers, struct ca
     return ok ? CAM_OK
               : cam_fail(err, CAM_INTERNAL, "the %s backend gives no numeric profile",
                          numbers->backend->name);
-}
-
-/* A member's value as people read it; ends with free (jansson's). */
-static char *shown(const json_t *value)
-{
-    return value == NULL ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-}
-
-static enum cam_code compare(const char *whose, json_t *profile, const char *others, json_t *other,
-                             struct cam_err *err)
-{
-    if (json_equal(profile, other) != 0) {
-        return CAM_OK;
-    }
-    const char *member = NULL;
-    json_t *value = NULL;
-    json_object_foreach(profile, member, value)
-    {
-        json_t *against = json_object_get(other, member);
-        if (json_equal(value, against) == 0) {
-            char *left = shown(value);
-            char *right = shown(against);
-            (void)cam_fail(err, CAM_CHANGED, "the numeric profile differs: %s has %s %s, %s has %s",
-                           whose, member, left == NULL ? "?" : left, others,
-                           right == NULL ? "none" : right);
-            free(left);
-            free(right);
-            return CAM_CHANGED;
-        }
-    }
-    return cam_fail(err, CAM_CHANGED, "the numeric profile differs: %s lacks a member of %s", whose,
-                    others);
-}
-
-enum cam_code identity_compare_profiles(const char *whose, const char *profile, const char *others,
-                                        const char *other, struct cam_err *err)
-{
-    json_error_t where;
-    json_t *left = json_loads(profile, 0, &where);
-    json_t *right = json_loads(other, 0, &where);
-    enum cam_code rc =
-        left == NULL || right == NULL
-            ? cam_fail(err, CAM_CORRUPT, "a numeric profile is no JSON: %s", where.text)
-            : compare(whose, left, others, right, err);
-    json_decref(left);
-    json_decref(right);
-    return rc;
 }
 
 enum cam_code identity_keep_profile(const char *job_dir, const char *profile, struct cam_err *err)
@@ -232,8 +199,7 @@ enum cam_code identity_keep_profile(const char *job_dir, const char *profile, st
         rc = cam_file_read(path, RECORD_BYTES_MAX, &text, &size, err);
     }
     if (rc == CAM_OK) {
-        rc = identity_compare_profiles("this attempt", profile, "the job's first attempt", text,
-                                       err);
+        rc = profile_compare("here", profile, "the first attempt", text, err);
     } else if (rc == CAM_NOT_FOUND) {
         rc = cam_file_replace(path, profile, strlen(profile), 0600, err);
     }

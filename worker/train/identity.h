@@ -30,19 +30,15 @@ CAM_CHECKED enum cam_code identity_keep_data(const char *job_dir, const struct d
 struct identity_numbers {
     const struct backend *backend;
     const struct backend_instance *instance;
-    int64_t shards;
+    int64_t shards; /* 0: no job is known, and nothing that a job file decides is told */
     int64_t threads_per_shard;
+    const char *test; /* a further member, for tests; NULL: none */
 };
 CAM_CHECKED enum cam_code identity_profile(const struct identity_numbers *numbers,
                                            struct cam_text *out, struct cam_err *err);
 
-/* Reads or writes JOB/profile.json.  CAM_CHANGED names the first member that differs. */
+/* Reads or writes JOB/profile.json.  CAM_OTHER_PROFILE names what differs (proto/profile.h). */
 CAM_CHECKED enum cam_code identity_keep_profile(const char *job_dir, const char *profile,
                                                 struct cam_err *err);
-
-/* CAM_CHANGED where two profiles differ: "WHOSE has isa avx2, OTHER has avx512". */
-CAM_CHECKED enum cam_code identity_compare_profiles(const char *whose, const char *profile,
-                                                    const char *others, const char *other,
-                                                    struct cam_err *err);
 
 #endif

@@ -142,6 +142,7 @@ static enum cam_code open_backend(struct prepare *prepare, struct cam_err *err)
         .instance = p->instance,
         .shards = p->training->shards,
         .threads_per_shard = p->job.train.threads_per_shard,
+        .test = prepare->options.test_profile,
     };
     return identity_profile(&numbers, &p->profile, err);
 }

@@ -44,8 +44,9 @@ struct prepare_options {
     const char *job_dir;
     int attempt;
     const char *backend_dir;
-    bool first_rank; /* this is rank 0, by the launcher's word */
-    bool measure;    /* tests: nothing of the training is taken before base_bytes is known */
+    bool first_rank;          /* this is rank 0, by the launcher's word */
+    const char *test_profile; /* tests: a further member of the numeric profile; NULL: none */
+    bool measure; /* tests: nothing of the training is taken before base_bytes is known */
 };
 
 struct prepare;

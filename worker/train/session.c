@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "proto/profile.h"
 #include "worker/checkpoint/checkpoint.h"
 #include "worker/checkpoint/writer.h"
 #include "worker/report/peak.h"
@@ -100,8 +101,8 @@ static enum cam_code agree_on_profile(const struct session *s, struct cam_err *e
     rc = collectives_broadcast(c, 0, others, (size_t)size, err);
     if (rc == CAM_OK && !first_rank(s)) {
         char whose[32];
-        (void)snprintf(whose, sizeof whose, "rank %d", c->rank);
-        rc = identity_compare_profiles(whose, profile, "rank 0", others, err);
+        (void)snprintf(whose, sizeof whose, "on rank %d", c->rank);
+        rc = profile_compare(whose, profile, "rank 0", others, err);
     }
     cam_free(others);
     return rc;

@@ -86,6 +86,7 @@ static void every_cause(void **state)
         {CAUSE_PREEMPTED, true, false},
         {CAUSE_DRAINED, true, false},
         {CAUSE_REBOOT, true, false},
+        {CAUSE_OTHER_PROFILE, true, false},
     };
     assert_int_equal(CAUSE_COUNT, sizeof WANTED / sizeof WANTED[0]);
     for (int i = 0; i < CAUSE_COUNT; i++) {
@@ -97,6 +98,7 @@ static void every_cause(void **state)
     }
     assert_int_equal(CAUSE_NON_FINITE, job_cause_of_code(CAM_NON_FINITE));
     assert_int_equal(CAUSE_REFUSED, job_cause_of_code(CAM_CHANGED));
+    assert_int_equal(CAUSE_OTHER_PROFILE, job_cause_of_code(CAM_OTHER_PROFILE));
     assert_int_equal(CAUSE_LOST_RANK, job_cause_of_code(CAM_PEER_LOST));
 }
 
