@@ -160,6 +160,7 @@ static enum cam_code fill(struct kept *kept, const struct admission_request *req
         .ranks_max = job->resources.ranks_max,
         .shards = job->train.shards,
         .threads_per_shard = job->train.threads_per_shard,
+        .isa = isa_choice_name(job->train.isa),
         .epochs = job->train.epochs,
         .batch = job->train.batch,
         .steps_per_epoch = figures->steps_per_epoch,

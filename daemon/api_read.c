@@ -33,7 +33,7 @@ static void overlay_metrics(Cam__Job *job, const struct live_progress *now, stru
 
 void api_overlay(const struct api *api, Cam__Job *job, struct cam_arena *arena)
 {
-    char reason[200];
+    char reason[256];
     const struct live *live = core_live_of_job(api->options.core, job->id);
     core_reason(api->options.core, job->id, reason, sizeof reason);
     if (live != NULL && live->attempt == job->attempts) {

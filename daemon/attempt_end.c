@@ -349,6 +349,20 @@ static void read_failures(const char *job_dir, struct post_mortem *mortem)
     (void)closedir(list);
 }
 
+/* Also a first attempt that never reported has fixed it. */
+static void read_profile(const char *job_dir, struct post_mortem *mortem)
+{
+    char path[CAM_PATH_SIZE];
+    char *text = NULL;
+    size_t size = 0;
+    struct cam_err ignored;
+    if (cam_path(path, &ignored, "%s/profile.json", job_dir) == CAM_OK &&
+        cam_file_read(path, sizeof mortem->profile - 1, &text, &size, &ignored) == CAM_OK) {
+        (void)snprintf(mortem->profile, sizeof mortem->profile, "%s", text);
+    }
+    cam_free(text);
+}
+
 void attempt_folder_read(const char *job_dir, struct post_mortem *mortem)
 {
     char newest[CAM_PATH_SIZE];
@@ -366,5 +380,6 @@ void attempt_folder_read(const char *job_dir, struct post_mortem *mortem)
     }
     read_outcome(job_dir, mortem);
     read_failures(job_dir, mortem);
+    read_profile(job_dir, mortem);
     checkpoints_newest(job_dir, mortem->attempt, newest, &mortem->checkpoint_step);
 }

@@ -162,13 +162,15 @@ static const char *const KEPT_NAMES[] = {
     "LSAN_OPTIONS",
     "CUDA_VISIBLE_DEVICES",
     HOLD_VARIABLE,
+    "CAMBRIAN_TEST_PROFILE", /* tests: a host that changes under the daemon */
 };
 
-char **attempt_folder_environment(const struct launch_order *order, struct cam_arena *arena)
+char **attempt_folder_environment(const char *env_json, const char *scratch,
+                                  struct cam_arena *arena)
 {
     size_t count = 0;
     char **list = cam_arena_alloc(arena, ENVIRONMENT_MAX + 1, sizeof *list);
-    json_t *own = json_loads(order->env_json, 0, NULL);
+    json_t *own = json_loads(env_json, 0, NULL);
     const char *name = NULL;
     json_t *value = NULL;
     bool good = list != NULL && own != NULL;
@@ -187,8 +189,8 @@ char **attempt_folder_environment(const struct launch_order *order, struct cam_a
         }
     }
     json_decref(own);
-    if (good) {
-        list[count] = cam_arena_printf(arena, ATTEMPT_MARK "=%s", order->scratch);
+    if (good && scratch != NULL) {
+        list[count] = cam_arena_printf(arena, ATTEMPT_MARK "=%s", scratch);
         good = list[count] != NULL;
     }
     return good ? list : NULL;

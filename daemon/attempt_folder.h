@@ -38,8 +38,9 @@ CAM_CHECKED enum cam_code attempt_folder_write(const char *job_dir,
                                                char said[JOBS_SAID_SIZE], struct cam_err *err);
 
 /* The environment of an attempt, NULL-terminated, in the arena: an allowlist of this process's,
- * the job's own, and the mark.  NULL when memory is short. */
-char **attempt_folder_environment(const struct launch_order *order, struct cam_arena *arena);
+ * the job's own, and the mark (scratch; NULL: none).  NULL when memory is short. */
+char **attempt_folder_environment(const char *env_json, const char *scratch,
+                                  struct cam_arena *arena);
 
 enum attempt_finding {
     ATTEMPT_LIVES,        /* its shim holds the lock: *pidfd_out */

@@ -9,7 +9,6 @@
 
 enum {
     DECISIONS_AT_ONCE = 32,
-    START_AGAIN_MS = 1000, /* after a start that could not be stored */
     BACKOFF_MS_MAX = 3600 * 1000,
 };
 
@@ -59,6 +58,20 @@ static int64_t ready_time(const struct core *core, int64_t not_before_ms)
         return 0;
     }
     return core_now(core) + (wait_ms > BACKOFF_MS_MAX ? BACKOFF_MS_MAX : wait_ms);
+}
+
+void core_follow_waiting(struct core *core, const struct job_change *change, const char *profile)
+{
+    if (change->to != JOB_QUEUED) {
+        core_follow(core, change);
+        return;
+    }
+    core_feed(core, &(struct sched_event){.kind = SCHED_CHANGED,
+                                          .id = change->id,
+                                          .state = JOB_QUEUED,
+                                          .ready_ms = core_now(core) + CORE_PROFILE_AGAIN_MS,
+                                          .profile = profile});
+    core->ports.changed(core->ports.self, change->id);
 }
 
 void core_follow(struct core *core, const struct job_change *change)
@@ -256,117 +269,6 @@ void core_change(struct core *core, int64_t id, enum job_event event, bool now,
     store_submit(core->options.store, &change->op);
 }
 
-/* ---------------------------------------------------------------- starting */
-
-struct start_op {
-    struct store_op op;
-    struct core *core;
-    int64_t id;
-    int ranks;
-    int64_t now_ms;
-    struct job_change change;
-    struct cam_arena *arena;
-    struct launch_order order;
-};
-
-static enum cam_code read_order(struct database *db, struct start_op *start, struct cam_err *err)
-{
-    struct query q;
-    enum cam_code rc = database_query(
-        db, &q, err,
-        "SELECT text, file_name, base_dir, set_json, env_json, shards, "
-        "CASE time_limit_ms WHEN 0 THEN 0 ELSE max(1, time_limit_ms - jobs.elapsed_ms) END, "
-        "scratch, threads_per_shard, submitted_at_ms "
-        "FROM jobs JOIN specs ON sha256 = spec_sha256 "
-        "JOIN attempts ON job_id = id AND attempts.attempt = jobs.attempt WHERE id = ?",
-        "i", start->id);
-    if (rc == CAM_OK && query_next(&q, &rc, err)) {
-        struct cam_arena *arena = start->arena;
-        start->order = (struct launch_order){
-            .job_id = start->id,
-            .attempt = start->change.attempt,
-            .ranks = start->ranks,
-            .spec_text = cam_arena_strdup(arena, query_text(&q, 0)),
-            .file_name = cam_arena_strdup(arena, query_text(&q, 1)),
-            .base_dir = cam_arena_strdup(arena, query_text(&q, 2)),
-            .set_json = cam_arena_strdup(arena, query_text(&q, 3)),
-            .env_json = cam_arena_strdup(arena, query_text(&q, 4)),
-            .shards = query_int(&q, 5),
-            .time_limit_ms = query_int(&q, 6),
-            .scratch = cam_arena_strdup(arena, query_text(&q, 7)),
-            .threads_per_shard = query_int(&q, 8),
-            .submitted_at_ms = query_int(&q, 9),
-        };
-        const struct launch_order *order = &start->order;
-        if (order->spec_text == NULL || order->file_name == NULL || order->base_dir == NULL ||
-            order->set_json == NULL || order->env_json == NULL || order->scratch == NULL) {
-            rc = cam_fail(err, CAM_NO_MEMORY, "job %lld", (long long)start->id);
-        }
-    }
-    query_end(&q);
-    return rc;
-}
-
-static enum cam_code run_start(struct database *db, struct store_op *op, struct cam_err *err)
-{
-    struct start_op *start = (struct start_op *)op;
-    enum cam_code rc =
-        records_begin_attempt(db, start->id, start->ranks, start->core->options.scratch_prefix,
-                              start->now_ms, &start->change, err);
-    return rc == CAM_OK ? read_order(db, start, err) : rc;
-}
-
-static void start_done(struct store_op *op)
-{
-    struct start_op *start = (struct start_op *)op;
-    struct core *core = start->core;
-    struct live *live = NULL;
-    struct cam_err err;
-    if (!core_settled(core, op)) {
-        /* A conflict means that another change was first; the scheduler has heard of it. */
-        int64_t again = op->rc == CAM_CONFLICT ? 0 : core_now(core) + START_AGAIN_MS;
-        if (op->rc != CAM_CONFLICT) {
-            core->ports.note(core->ports.self, start->id, op->err.text);
-        }
-        core_feed(core,
-                  &(struct sched_event){.kind = SCHED_REFUSED, .id = start->id, .ready_ms = again});
-    } else if (core_add_live(core, start->id, start->change.attempt, start->ranks, &live, &err) !=
-               CAM_OK) {
-        core_fatal(core, &err);
-    } else {
-        core_follow(core, &start->change);
-        core->ports.launcher.launch(core->ports.launcher.self, &start->order);
-        if (core->draining) { /* it was on its way when the drain began */
-            live->drained = true;
-            core_stop_attempt(core, live, false, DRAIN_REASON);
-        }
-    }
-    cam_arena_destroy(start->arena);
-    cam_free(start);
-    core_tick(core);
-}
-
-static void start_job(struct core *core, int64_t id, int ranks)
-{
-    struct start_op *start = cam_alloc(1, sizeof *start);
-    struct cam_arena *arena = cam_arena_create();
-    if (start == NULL || arena == NULL) {
-        cam_arena_destroy(arena);
-        cam_free(start);
-        core_feed(core, &(struct sched_event){.kind = SCHED_REFUSED,
-                                              .id = id,
-                                              .ready_ms = core_now(core) + START_AGAIN_MS});
-        return;
-    }
-    *start = (struct start_op){.op = {.run = run_start, .done = start_done},
-                               .core = core,
-                               .id = id,
-                               .ranks = ranks,
-                               .now_ms = core_wall(core),
-                               .arena = arena};
-    store_submit(core->options.store, &start->op);
-}
-
 /* ---------------------------------------------------------------- the whole */
 
 void core_tick(struct core *core)
@@ -379,7 +281,7 @@ void core_tick(struct core *core)
             const struct sched_decision *decision = &decisions[i];
             struct live *live = job_index_get(&core->live, decision->id);
             if (decision->kind == SCHED_START) {
-                start_job(core, decision->id, decision->ranks);
+                core_start(core, decision->id, decision->ranks);
             } else if (live != NULL && decision->timer == SCHED_TIMER_GRACE) {
                 core_kill_attempt(core, live);
             } else if (live != NULL) {
@@ -507,7 +409,7 @@ enum cam_code core_load(struct core *core, struct database *reader, struct cam_e
 
 void core_reason(const struct core *core, int64_t job_id, char *out, size_t size)
 {
-    scheduler_reason(core->scheduler, job_id, core_now(core), out, size);
+    (void)scheduler_reason(core->scheduler, job_id, core_now(core), out, size);
 }
 
 void core_slots(const struct core *core, int32_t *slots_out, int32_t *free_out)

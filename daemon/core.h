@@ -11,6 +11,7 @@
 #define CORE_H
 
 #include "base/status.h"
+#include "daemon/host_profile.h"
 #include "daemon/launch.h"
 #include "daemon/live.h"
 #include "daemon/records.h"
@@ -26,6 +27,10 @@ struct core_ports {
     void *self;
     int64_t (*monotonic_ms)(void *self);
     int64_t (*wall_ms)(void *self);
+    /* Would a later attempt have the job's numeric profile here?  Answers once, also from inside
+     * this call. */
+    void (*examine)(void *self, const struct profile_question *question, profile_answer_fn answer,
+                    void *context);
     /* Asks rank 0 of the attempt to agree on a step, save and end; false when it cannot be told. */
     bool (*ask_stop)(void *self, int64_t job_id, int attempt, const char *reason);
     /* core_tick is wanted at this time (monotonic); SCHED_NEVER: not at all. */

@@ -135,7 +135,11 @@ static enum cam_code write_rows(struct database *db, struct rows_op *rows, struc
 static enum cam_code run_rows(struct database *db, struct store_op *op, struct cam_err *err)
 {
     struct rows_op *rows = (struct rows_op *)op;
+    const struct post_mortem *mortem = &rows->mortem;
     enum cam_code rc = write_rows(db, rows, err);
+    if (rc == CAM_OK && mortem->profile[0] != '\0') {
+        rc = records_profile(db, mortem->job_id, mortem->profile, err);
+    }
     if (rc == CAM_OK && rows->is_end) {
         rc = records_end_attempt(db, &rows->end, rows->now_ms, &rows->change, err);
     }
@@ -157,7 +161,11 @@ static void rows_done(struct store_op *op)
         if (live != NULL) {
             core_remove_live(core, live);
         }
-        core_follow(core, &rows->change);
+        if (rows->end.cause == CAUSE_OTHER_PROFILE) {
+            core_follow_waiting(core, &rows->change, rows->end.error_text);
+        } else {
+            core_follow(core, &rows->change);
+        }
     } else {
         core->ports.changed(core->ports.self, id);
     }

@@ -1,5 +1,6 @@
 /*
- * Shared by core.c (requests and decisions) and core_attempts.c (what ranks and launcher say).
+ * Shared by core.c (requests and decisions), core_start.c (from a decision to its launch) and
+ * core_attempts.c (what ranks and launcher say).
  */
 #ifndef CORE_PRIVATE_H
 #define CORE_PRIVATE_H
@@ -10,6 +11,9 @@
 
 /* For rank 0's log. */
 #define DRAIN_REASON "the daemon drains"
+
+/* A host changes seldom: by an upgrade, mostly. */
+enum { CORE_PROFILE_AGAIN_MS = 60000 };
 
 struct core {
     struct core_options options;
@@ -27,6 +31,11 @@ void core_feed(struct core *core, const struct sched_event *event);
 
 /* Lets scheduler and watchers follow a committed change. */
 void core_follow(struct core *core, const struct job_change *change);
+/* The same, for a job that is queued again because its ranks found another numeric profile. */
+void core_follow_waiting(struct core *core, const struct job_change *change, const char *profile);
+
+/* Carries out SCHED_START. */
+void core_start(struct core *core, int64_t id, int ranks);
 
 /* Common tail of every store request: true when op succeeded; a broken store is fatal. */
 bool core_settled(struct core *core, const struct store_op *op);

@@ -8,6 +8,7 @@
 #include "daemon/api.h"
 #include "daemon/core.h"
 #include "daemon/host.h"
+#include "daemon/host_profile.h"
 #include "daemon/jobs_folder.h"
 #include "daemon/launcher.h"
 #include "daemon/listener.h"
@@ -42,6 +43,7 @@ struct daemon {
     struct admission *admission;
     struct core *core;
     struct launcher *launcher;
+    struct host_profile *host_profile;
     struct reports *reports;
     struct api *api;
     struct listener *listener;
@@ -78,6 +80,13 @@ static int64_t port_wall_ms(void *self)
 {
     (void)self;
     return cam_wall_ms();
+}
+
+static void port_examine(void *self, const struct profile_question *question,
+                         profile_answer_fn answer, void *context)
+{
+    struct daemon *daemon = self;
+    host_profile_examine(daemon->host_profile, question, answer, context);
 }
 
 static bool port_ask_stop(void *self, int64_t job_id, int attempt, const char *reason)
@@ -321,6 +330,9 @@ static enum cam_code open_core(struct daemon *daemon, struct cam_err *err)
                                         .log_bytes_max = settings->log_bytes_max};
     enum cam_code rc = launcher_create(&launcher, &daemon->launcher, err);
     if (rc == CAM_OK) {
+        rc = host_profile_create(daemon->loop, daemon->worker, &daemon->host_profile, err);
+    }
+    if (rc == CAM_OK) {
         rc = loop_timer_create(daemon->loop, wake_due, daemon, &daemon->wake, err);
     }
     if (rc == CAM_OK) {
@@ -340,6 +352,7 @@ static enum cam_code open_core(struct daemon *daemon, struct cam_err *err)
                                .self = daemon,
                                .monotonic_ms = port_monotonic_ms,
                                .wall_ms = port_wall_ms,
+                               .examine = port_examine,
                                .ask_stop = port_ask_stop,
                                .wake_at = port_wake_at,
                                .changed = port_changed,

@@ -51,6 +51,7 @@ struct post_mortem {
     int failure_rank;
     int64_t failure_step;
     int64_t checkpoint_step; /* of the newest checkpoint of any attempt; 0: none */
+    char profile[2048];      /* the job's numeric profile, as its first attempt wrote it, or "" */
     struct epoch_row *rows;
     size_t row_count;
     char warning[1016]; /* what could not be read, or "" */

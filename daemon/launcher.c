@@ -340,7 +340,8 @@ static void launch_work(void *context)
         flight->rc = attempt_folder_write(flight->job_dir, &flight->order, &around, flight->said,
                                           &flight->err);
     }
-    flight->environment = attempt_folder_environment(&flight->order, flight->arena);
+    flight->environment =
+        attempt_folder_environment(flight->order.env_json, flight->scratch, flight->arena);
     if (flight->rc == CAM_OK && flight->environment == NULL) {
         flight->rc = cam_fail(&flight->err, CAM_NO_MEMORY, "the daemon is short of memory");
     }

@@ -1,20 +1,12 @@
 #include "daemon/mpirun.h"
 
-#include "base/clock.h"
+#include "daemon/ask.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-enum { ANSWER_LIMIT_MS = 10000 };
 
 /* Stands, by its address, for the attempt's folder in the lists below. */
 static const char SCRATCH[] = "{scratch}";
@@ -91,75 +83,14 @@ int mpirun_major(const char *text)
     return major > 0 && major < 1000 ? (int)major : 0;
 }
 
-/* Reads what fits until the pipe's end; false when it takes too long. */
-static bool read_answer(int fd, char *text, size_t size)
-{
-    int64_t deadline_ms = cam_monotonic_ns() / 1000000 + ANSWER_LIMIT_MS;
-    size_t used = 0;
-    for (;;) {
-        int64_t left_ms = deadline_ms - cam_monotonic_ns() / 1000000;
-        struct pollfd watched = {.fd = fd, .events = POLLIN};
-        if (left_ms <= 0 || (poll(&watched, 1, (int)left_ms) < 0 && errno != EINTR)) {
-            return false;
-        }
-        if (watched.revents == 0) {
-            continue;
-        }
-        char rest[512];
-        bool full = used + 1 >= size;
-        ssize_t got = read(fd, full ? rest : text + used, full ? sizeof rest : size - 1 - used);
-        if (got <= 0) {
-            return got == 0;
-        }
-        used += full ? 0 : (size_t)got;
-        text[used] = '\0';
-    }
-}
-
-/* Runs `path --version`; its output, cut to size, in text. */
-static enum cam_code ask_version(const char *path, char *text, size_t size, struct cam_err *err)
-{
-    int answer[2];
-    pid_t pid = -1;
-    const char *const argv[] = {path, "--version", NULL};
-    posix_spawn_file_actions_t actions;
-    if (pipe2(answer, O_CLOEXEC) != 0) {
-        return cam_fail_errno(err, errno, "cannot make a pipe");
-    }
-    int failed = posix_spawn_file_actions_init(&actions);
-    if (failed == 0) {
-        failed = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
-        failed = failed != 0 ? failed : posix_spawn_file_actions_adddup2(&actions, answer[1], 1);
-        failed = failed != 0 ? failed : posix_spawn_file_actions_adddup2(&actions, answer[1], 2);
-        failed = failed != 0 ? failed
-                             : posix_spawn(&pid, path, &actions, NULL,
-                                           (char *const *)(uintptr_t)argv, environ);
-        (void)posix_spawn_file_actions_destroy(&actions);
-    }
-    (void)close(answer[1]);
-    if (failed != 0) {
-        (void)close(answer[0]);
-        return cam_fail_errno(err, failed, "%s: cannot start", path);
-    }
-    bool answered = read_answer(answer[0], text, size);
-    (void)close(answer[0]);
-    if (!answered) {
-        (void)kill(pid, SIGKILL);
-    }
-    int status = 0;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    return answered ? CAM_OK
-                    : cam_fail(err, CAM_UNSUPPORTED, "%s --version: no answer within %d s", path,
-                               ANSWER_LIMIT_MS / 1000);
-}
-
 enum cam_code mpirun_examine(const char *path, struct mpirun *out, struct cam_err *err)
 {
     char text[512] = "";
+    int status = 0;
+    const char *const argv[] = {path, "--version", NULL};
     enum cam_code rc = cam_path(out->path, err, "%s", path);
     if (rc == CAM_OK) {
-        rc = ask_version(path, text, sizeof text, err);
+        rc = ask_program(argv, NULL, text, sizeof text, &status, err);
     }
     if (rc != CAM_OK) {
         return rc;

@@ -108,16 +108,16 @@ static enum cam_code insert_job(struct database *db, const struct new_job *job, 
         db, err,
         "INSERT INTO jobs (state, request_key, owner_uid, owner_gid, name, kind, spec_sha256, "
         "file_name, base_dir, set_json, env_json, ranks_min, ranks_max, shards, threads_per_shard, "
-        "epochs, batch, "
+        "isa, epochs, batch, "
         "steps_per_epoch, parameters, flops_per_step, bytes_per_rank, retry_max, backoff_ms, "
         "time_limit_ms, submitted_at_ms) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        "ssiisssssssiiiiiiiiiiiiii", job_state_name(job->hold ? JOB_HELD : JOB_QUEUED),
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "ssiisssssssiiiisiiiiiiiiii", job_state_name(job->hold ? JOB_HELD : JOB_QUEUED),
         job->request_key, job->owner_uid, job->owner_gid, job->name, job->kind, job->spec_sha256,
         job->file_name, job->base_dir, job->set_json, job->env_json, job->ranks_min, job->ranks_max,
-        job->shards, job->threads_per_shard, job->epochs, job->batch, job->steps_per_epoch,
-        job->parameters, job->flops_per_step, job->bytes_per_rank, job->retry_max, job->backoff_ms,
-        job->time_limit_ms, now_ms);
+        job->shards, job->threads_per_shard, job->isa, job->epochs, job->batch,
+        job->steps_per_epoch, job->parameters, job->flops_per_step, job->bytes_per_rank,
+        job->retry_max, job->backoff_ms, job->time_limit_ms, now_ms);
 }
 
 static enum cam_code insert_dependency(struct database *db, int64_t id, int64_t after,
@@ -274,7 +274,8 @@ static enum job_event choose_event(const struct attempt_end *end, struct job_row
                                                                          : JOB_EVENT_FAIL;
     }
     if (!rule->counted) {
-        bool nothing_happened = end->cause == CAUSE_NEVER_STARTED;
+        bool nothing_happened =
+            end->cause == CAUSE_NEVER_STARTED || end->cause == CAUSE_OTHER_PROFILE;
         return row->retry_max > 0 || nothing_happened ? JOB_EVENT_RETRY : JOB_EVENT_INTERRUPT;
     }
     if (end->checkpoint_step > row->counted_at_step) {

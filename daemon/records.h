@@ -37,6 +37,7 @@ struct new_job {
     int64_t ranks_max;
     int64_t shards;
     int64_t threads_per_shard;
+    const char *isa; /* train.isa */
     int64_t epochs;
     int64_t batch;
     int64_t steps_per_epoch;

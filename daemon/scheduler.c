@@ -18,6 +18,7 @@ struct sched_job {
     struct heap_node node;
     struct sched_timers *timers; /* NULL: none was ever set */
     int64_t *after;              /* unmet, NULL: none */
+    char *profile;               /* how the host's differs from its own; NULL: not known to */
     uint32_t after_count;
     int32_t priority;
     int32_t ranks_min;
@@ -62,6 +63,7 @@ static void free_job(struct scheduler *scheduler, struct sched_job *job)
     job_index_remove(&scheduler->jobs, job->id);
     scheduler->waiting -= job->after_count > 0 ? 1 : 0;
     cam_free(job->after);
+    cam_free(job->profile);
     cam_free(job);
 }
 
@@ -167,6 +169,19 @@ static void forget_if_over(struct scheduler *scheduler, struct sched_job *job)
     }
 }
 
+/* What is no longer so, or is so now; before anything else of the event. */
+static enum cam_code take_profile(struct sched_job *job, const struct sched_event *event,
+                                  struct cam_err *err)
+{
+    char *copy = event->profile == NULL ? NULL : cam_strdup(event->profile);
+    if (event->profile != NULL && copy == NULL) {
+        return cam_fail(err, CAM_NO_MEMORY, "job %lld", (long long)event->id);
+    }
+    cam_free(job->profile);
+    job->profile = copy;
+    return CAM_OK;
+}
+
 static enum cam_code change_job(struct scheduler *scheduler, struct sched_job *job,
                                 const struct sched_event *event, struct cam_err *err)
 {
@@ -236,6 +251,7 @@ void scheduler_destroy(struct scheduler *scheduler)
     while ((job = job_index_walk(&scheduler->jobs, &at)) != NULL) {
         cam_free(job->timers);
         cam_free(job->after);
+        cam_free(job->profile);
         cam_free(job);
     }
     job_index_release(&scheduler->jobs);
@@ -258,6 +274,12 @@ enum cam_code scheduler_apply(struct scheduler *scheduler, const struct sched_ev
     struct sched_job *job = job_index_get(&scheduler->jobs, event->id);
     if (job == NULL) {
         return CAM_OK;
+    }
+    if (event->kind == SCHED_CHANGED || event->kind == SCHED_REFUSED) {
+        rc = take_profile(job, event, err);
+    }
+    if (rc != CAM_OK) {
+        return rc;
     }
     if (event->kind == SCHED_CHANGED) {
         rc = change_job(scheduler, job, event, err);
@@ -333,35 +355,78 @@ int64_t scheduler_due(const struct scheduler *scheduler)
     return node == NULL ? SCHED_NEVER : node->key;
 }
 
-void scheduler_reason(const struct scheduler *scheduler, int64_t id, int64_t now_ms, char *out,
-                      size_t size)
+/* Of a job that is queued and not about to start. */
+static enum sched_wait find_wait(const struct scheduler *scheduler, const struct sched_job *job)
+{
+    const struct heap_node *first = heap_first(&scheduler->ready);
+    if (job->after_count > 0) {
+        return SCHED_WAIT_AFTER;
+    }
+    if (job->profile != NULL) {
+        return SCHED_WAIT_PROFILE;
+    }
+    if (job->node.place != 0 && job->node.tie < 0) {
+        return SCHED_WAIT_BACKOFF;
+    }
+    if (scheduler->draining) {
+        return SCHED_WAIT_DRAIN;
+    }
+    if (job->ranks_min > scheduler->slots) {
+        return SCHED_WAIT_HOST;
+    }
+    return first == NULL || first->owner == job ? SCHED_WAIT_SLOTS : SCHED_WAIT_TURN;
+}
+
+static void say_slots(const struct scheduler *scheduler, const struct sched_job *job,
+                      const char *before, char *out, size_t size)
+{
+    (void)snprintf(out, size, "%s %d slot%s, %d free", before, job->ranks_min,
+                   job->ranks_min == 1 ? "" : "s", scheduler->slots_free);
+}
+
+enum sched_wait scheduler_reason(const struct scheduler *scheduler, int64_t id, int64_t now_ms,
+                                 char *out, size_t size)
 {
     const struct sched_job *job = job_index_get(&scheduler->jobs, id);
-    const struct heap_node *first = heap_first(&scheduler->ready);
     out[0] = '\0';
-    if (job == NULL || job->state != JOB_QUEUED || job->deciding) {
-        return;
+    /* One that is looked at again waits all the while. */
+    if (job == NULL || job->state != JOB_QUEUED || (job->deciding && job->profile == NULL)) {
+        return SCHED_WAIT_NONE;
     }
-    if (job->after_count > 0) {
+    enum sched_wait wait = find_wait(scheduler, job);
+    int64_t left_ms = job->node.key > now_ms ? job->node.key - now_ms : 0;
+    char before[64];
+    switch (wait) {
+    case SCHED_WAIT_NONE:
+        break;
+    case SCHED_WAIT_AFTER:
         (void)snprintf(out, size, "waits for job %lld%s", (long long)job->after[0],
                        job->after_count > 1 ? " and others" : "");
-    } else if (job->node.place != 0 && job->node.tie < 0) {
-        int64_t left_ms = job->node.key > now_ms ? job->node.key - now_ms : 0;
+        break;
+    case SCHED_WAIT_PROFILE:
+        (void)snprintf(out, size, "waits: %s", job->profile);
+        break;
+    case SCHED_WAIT_BACKOFF:
         (void)snprintf(out, size, "is tried again in %lld s", (long long)((left_ms + 999) / 1000));
-    } else if (scheduler->draining) {
+        break;
+    case SCHED_WAIT_DRAIN:
         (void)snprintf(out, size, "the daemon is draining");
-    } else if (job->ranks_min > scheduler->slots) {
+        break;
+    case SCHED_WAIT_HOST:
         (void)snprintf(out, size, "needs %d slots, this host has %d", job->ranks_min,
                        scheduler->slots);
-    } else if (first == NULL || first->owner == job) {
-        (void)snprintf(out, size, "needs %d slot%s, %d free", job->ranks_min,
-                       job->ranks_min == 1 ? "" : "s", scheduler->slots_free);
-    } else {
-        const struct sched_job *head = first->owner;
-        (void)snprintf(out, size, "behind job %lld, which needs %d slot%s, %d free",
-                       (long long)head->id, head->ranks_min, head->ranks_min == 1 ? "" : "s",
-                       scheduler->slots_free);
+        break;
+    case SCHED_WAIT_SLOTS:
+        say_slots(scheduler, job, "needs", out, size);
+        break;
+    case SCHED_WAIT_TURN: {
+        const struct sched_job *head = heap_first(&scheduler->ready)->owner;
+        (void)snprintf(before, sizeof before, "behind job %lld, which needs", (long long)head->id);
+        say_slots(scheduler, head, before, out, size);
+        break;
     }
+    }
+    return wait;
 }
 
 int32_t scheduler_slots(const struct scheduler *scheduler)

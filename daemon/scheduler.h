@@ -8,7 +8,12 @@
  * backoff and jobs that wait for others make nobody wait.
  *
  * A decision to start reserves its slots.  They are free again with SCHED_REFUSED (the attempt's
- * row could not be written) or SCHED_DEAD (proof of death), never earlier.
+ * row could not be written, or the host's numeric profile is not the job's) or SCHED_DEAD (proof of
+ * death), never earlier.
+ *
+ * The numeric profile is the outside's to know: it comes in as the text of what differs, with the
+ * refusal or with the change back to queued, and a time to try again.  Until then the job waits
+ * for it, and makes nobody wait.
  *
  * Times are the caller's monotonic milliseconds.  All deadlines are one heap in here; the caller
  * has one timer, set to scheduler_due.
@@ -57,6 +62,21 @@ struct sched_event {
     int32_t ranks;          /* HOLDS */
     enum sched_timer timer; /* TIMER */
     int64_t due_ms;         /* TIMER */
+    /* CHANGED, REFUSED: how the host's numeric profile differs from that of the job's first
+     * attempt; copied; NULL: it does not, as far as is known. */
+    const char *profile;
+};
+
+/* Why a queued job does not run. */
+enum sched_wait {
+    SCHED_WAIT_NONE,    /* it is not queued, or about to start */
+    SCHED_WAIT_AFTER,   /* for other jobs */
+    SCHED_WAIT_PROFILE, /* for a host with its numeric profile */
+    SCHED_WAIT_BACKOFF, /* for its time */
+    SCHED_WAIT_DRAIN,   /* nothing starts any more */
+    SCHED_WAIT_HOST,    /* for a larger host */
+    SCHED_WAIT_SLOTS,   /* it is the first that waits for slots */
+    SCHED_WAIT_TURN,    /* behind the first */
 };
 
 enum sched_decision_kind { SCHED_START, SCHED_TIMER_DUE };
@@ -84,9 +104,9 @@ size_t scheduler_next(struct scheduler *scheduler, int64_t now_ms, struct sched_
 /* The time of the next deadline, or SCHED_NEVER. */
 int64_t scheduler_due(const struct scheduler *scheduler);
 
-/* Why a queued job waits, for people; "" where it does not. */
-void scheduler_reason(const struct scheduler *scheduler, int64_t id, int64_t now_ms, char *out,
-                      size_t size);
+/* Why a queued job waits, and in words for people; "" where it does not. */
+enum sched_wait scheduler_reason(const struct scheduler *scheduler, int64_t id, int64_t now_ms,
+                                 char *out, size_t size);
 
 int32_t scheduler_slots(const struct scheduler *scheduler);
 int32_t scheduler_slots_free(const struct scheduler *scheduler);

@@ -5,9 +5,13 @@
  *
  *   sim_test [SEED [STEPS]]      a failure prints its seed
  *
+ * The host changes under the queue, too: its numeric profile is another one now and then, and
+ * sometimes only the ranks find out.
+ *
  * Held all along: slots are never given out twice; what was acknowledged is stored once; a job's
- * events are legal transitions, each from where the last one ended.  Held at the end: every job
- * has ended, no attempt is open, all slots are free, and the counters are right.
+ * events are legal transitions, each from where the last one ended; while the host stays as it is,
+ * no attempt is started whose ranks would find another profile.  Held at the end: every job has
+ * ended, no attempt is open, all slots are free, and the counters are right.
  */
 #include "base/mem.h"
 #include "daemon/core.h"
@@ -33,6 +37,8 @@ struct pretend {
     bool dying; /* killed: ends soon, as failed */
     bool stopping;
     bool attached;
+    const char *profile;
+    bool refuses; /* its ranks found another profile than the first attempt's */
     int64_t checkpoint;
 };
 
@@ -48,6 +54,10 @@ struct sim {
     bool adopt_asked[ATTEMPTS_MAX];
     int64_t acknowledged;
     int64_t deaths;
+    int64_t calm_ms;     /* since when */
+    int64_t waited;      /* examinations that found another profile */
+    int64_t refused;     /* attempts that found it themselves */
+    const char *profile; /* of this host, at present */
     bool fatal;
     bool calm; /* no more faults: everything must come to its end */
 };
@@ -133,6 +143,36 @@ static bool port_ask_stop(void *self, int64_t job_id, int attempt, const char *r
     return true;
 }
 
+/* The stored profile of a job is neither "" nor the host's. */
+static bool is_of_another(const struct sim *sim, int64_t job_id)
+{
+    struct cam_err err = {0};
+    struct query q;
+    bool another = false;
+    enum cam_code rc = database_query(sim->reader, &q, &err,
+                                      "SELECT numeric_profile FROM jobs WHERE id = ?", "i", job_id);
+    if (rc == CAM_OK && query_next(&q, &rc, &err)) {
+        const char *stored = query_text(&q, 0);
+        another = stored[0] != '\0' && strcmp(stored, sim->profile) != 0;
+    }
+    query_end(&q);
+    must(sim, rc, &err);
+    return another;
+}
+
+static void port_examine(void *self, const struct profile_question *question,
+                         profile_answer_fn answer, void *context)
+{
+    struct sim *sim = self;
+    struct cam_err err = {0};
+    bool fits = strcmp(question->wanted, sim->profile) == 0;
+    sim->waited += fits ? 0 : 1;
+    answer(context, fits ? CAM_OK : cam_fail(&err, CAM_OTHER_PROFILE, "another"), &err);
+    if (!sim->calm && chance(sim, 10) == 0) { /* too late for what was just answered */
+        sim->profile = chance(sim, 3) == 0 ? "{\"a\":2}" : "{\"a\":1}";
+    }
+}
+
 static void port_launch(void *self, const struct launch_order *order)
 {
     struct sim *sim = self;
@@ -144,7 +184,12 @@ static void port_launch(void *self, const struct launch_order *order)
     check(sim, taken <= SLOTS, "slots are given out twice");
     struct pretend *free_one = find_pretend(sim, 0);
     check(sim, free_one != NULL, "more attempts than slots");
-    *free_one = (struct pretend){.job_id = order->job_id,
+    bool refuses = is_of_another(sim, order->job_id);
+    check(sim, !refuses || !sim->calm || sim->now_ms < sim->calm_ms + 60000,
+          "a host of another profile is found out before the launch");
+    *free_one = (struct pretend){.refuses = refuses,
+                                 .profile = sim->profile,
+                                 .job_id = order->job_id,
                                  .attempt = order->attempt,
                                  .ranks = order->ranks,
                                  .ends_ms = sim->now_ms + 100 + (int64_t)chance(sim, 20000)};
@@ -198,6 +243,7 @@ static void daemon_start(struct sim *sim)
                                .self = sim,
                                .monotonic_ms = port_now,
                                .wall_ms = port_wall,
+                               .examine = port_examine,
                                .ask_stop = port_ask_stop,
                                .wake_at = port_wake_at,
                                .changed = port_changed,
@@ -240,6 +286,7 @@ static void submit(struct sim *sim)
     job.ranks_min = 1 + (int64_t)chance(sim, RANKS_MOST);
     job.ranks_max = job.ranks_min + (int64_t)chance(sim, 3);
     job.retry_max = (int64_t)chance(sim, 3);
+    job.isa = "avx2";
     job.hold = chance(sim, 10) == 0;
     if (sim->acknowledged > 0 && chance(sim, 5) == 0) {
         after[0] = 1 + (int64_t)chance(sim, (uint64_t)sim->acknowledged);
@@ -271,9 +318,9 @@ static void adopt_pretend(struct sim *sim, int i)
 static void attach_pretend(struct sim *sim, struct pretend *pretend)
 {
     struct live *live = core_live(sim->core, pretend->job_id, pretend->attempt);
-    if (live != NULL) {
+    if (live != NULL && !pretend->refuses) {
         pretend->attached = true;
-        if (core_rank_attached(sim->core, live, 0, "{}")) {
+        if (core_rank_attached(sim->core, live, 0, pretend->profile)) {
             pretend->stopping = true;
             pretend->ends_ms = sim->now_ms + 100;
         }
@@ -294,6 +341,9 @@ static void end_pretend(struct sim *sim, struct pretend *pretend)
     if (pretend->dying) {
         mortem.exit.signal = 9;
         mortem.exit.stop_killed = true;
+    } else if (pretend->refuses) {
+        mortem.failure_code = CAM_OTHER_PROFILE;
+        sim->refused++;
     } else if (pretend->stopping) {
         (void)snprintf(mortem.outcome, sizeof mortem.outcome, "stopped");
     } else if (fate <= 2) {
@@ -407,6 +457,8 @@ static void check_stored(const struct sim *sim)
 static void settle(struct sim *sim)
 {
     sim->calm = true;
+    sim->calm_ms = sim->now_ms;
+    sim->profile = "{\"a\":1}"; /* jobs of the other one wait until they are cancelled */
     for (int round = 0; round < 20; round++) {
         for (int i = 0; i < 3000; i++) {
             step(sim);
@@ -439,6 +491,7 @@ int main(int argc, char **argv)
     /* Memory, not a disk: what is simulated is not the disk, and years would take years. */
     (void)snprintf(sim.path, sizeof sim.path, "/dev/shm/cambrian-sim-%d.db", (int)getpid());
     (void)printf("seed %" PRIu64 "\n", seed);
+    sim.profile = "{\"a\":1}";
     daemon_start(&sim);
     for (long i = 0; i < steps; i++) {
         step(&sim);
@@ -448,9 +501,10 @@ int main(int argc, char **argv)
         }
     }
     settle(&sim);
-    (void)printf("%" PRId64 " jobs, %" PRId64 " attempts, %" PRId64 " daemons, %" PRId64 " s\n",
+    (void)printf("%" PRId64 " jobs, %" PRId64 " attempts, %" PRId64 " daemons, %" PRId64
+                 " s; another profile: %" PRId64 " waits, %" PRId64 " attempts\n",
                  sim.acknowledged, ask(&sim, "SELECT count(*) FROM attempts"), sim.deaths,
-                 sim.now_ms / 1000);
+                 sim.now_ms / 1000, sim.waited, sim.refused);
     daemon_die(&sim);
     static const char *const ENDS[] = {"", "-wal", "-shm"};
     for (int i = 0; i < 3; i++) {

@@ -29,6 +29,8 @@
 
 enum { EPOCH_STEPS = 10, CHECKPOINT_STEPS = 5, RETRY_MS = 200 };
 
+#define PROFILE "{\"backend\": \"fake\"}"
+
 struct fake {
     const char *job_dir;
     int attempt;
@@ -93,6 +95,7 @@ static void dial(struct fake *fake)
         fake->fd = -1;
     }
     char program[] = "fake";
+    char profile[] = PROFILE;
     Cam__Hello hello = CAM__HELLO__INIT;
     Cam__ReportHello report = CAM__REPORT_HELLO__INIT;
     Cam__Envelope first = CAM__ENVELOPE__INIT;
@@ -106,7 +109,7 @@ static void dial(struct fake *fake)
     report.token = (ProtobufCBinaryData){size, (uint8_t *)token};
     report.rank = fake->rank;
     report.ranks = fake->order.ranks;
-    report.numeric_profile = program;
+    report.numeric_profile = profile;
     second.body_case = CAM__ENVELOPE__BODY_REPORT_HELLO;
     second.report_hello = &report;
     say(fake, &first);
@@ -309,6 +312,10 @@ int main(int argc, char **argv)
     struct cam_err err = {0};
     char path[CAM_PATH_SIZE];
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (argc > 1 && strcmp(argv[1], "--profile") == 0) {
+        (void)printf("%s\n", PROFILE);
+        return 0;
+    }
     if (argc != 5 || getppid() == 1) {
         return 2;
     }

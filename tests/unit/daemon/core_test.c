@@ -13,13 +13,30 @@ struct outside {
     int killed;
     int asked_attempt;
     int64_t last_id;
+    int64_t now_ms;
+    int examined;
+    const char *differs; /* what an examination finds; NULL: nothing */
     enum cam_code last_rc;
 };
 
 static int64_t now(void *self)
 {
-    (void)self;
-    return 1000;
+    return ((struct outside *)self)->now_ms;
+}
+
+static void examine(void *self, const struct profile_question *question, profile_answer_fn answer,
+                    void *context)
+{
+    struct outside *outside = self;
+    struct cam_err err = {0};
+    assert_string_equal("{\"isa\":\"avx2\"}", question->wanted);
+    assert_string_equal("native", question->isa);
+    assert_string_equal("{}", question->env_json);
+    outside->examined++;
+    answer(context,
+           outside->differs == NULL ? CAM_OK
+                                    : cam_fail(&err, CAM_OTHER_PROFILE, "%s", outside->differs),
+           &err);
 }
 
 static bool ask_stop(void *self, int64_t job_id, int attempt, const char *reason)
@@ -97,7 +114,7 @@ static int set_up(void **state)
 {
     static struct outside outside;
     struct cam_err err = {0};
-    outside = (struct outside){0};
+    outside = (struct outside){.now_ms = 1000};
     struct store_options storage = {.path = ":memory:", .inline_mode = true};
     ASSERT_OK(store_open(&storage, &outside.store, &err), err);
     struct core_options options = {.store = outside.store,
@@ -111,6 +128,7 @@ static int set_up(void **state)
                                .self = &outside,
                                .monotonic_ms = now,
                                .wall_ms = now,
+                               .examine = examine,
                                .ask_stop = ask_stop,
                                .wake_at = wake_at,
                                .changed = changed,
@@ -225,6 +243,110 @@ static void test_a_row_of_failed_saves_is_told_once(void **state)
     assert_int_equal(0, events(outside, "warning", "step 0"));
 }
 
+static void expect_reason(struct outside *outside, const char *wanted)
+{
+    char reason[128];
+    core_reason(outside->core, outside->last_id, reason, sizeof reason);
+    assert_string_equal(wanted, reason);
+}
+
+/* Ends the job's attempt; code CAM_OK: its ranks were killed. */
+static void end_attempt(struct outside *outside, int attempt, enum cam_code code, const char *text)
+{
+    struct post_mortem mortem = {.job_id = outside->last_id,
+                                 .attempt = attempt,
+                                 .has_exit = true,
+                                 .exit.exit_code = code == CAM_OK ? 137 : 1,
+                                 .failure_code = code};
+    (void)snprintf(mortem.failure_text, sizeof mortem.failure_text, "%s", text);
+    core_ended(outside->core, &mortem);
+    store_deliver(outside->store);
+}
+
+static void pass(struct outside *outside, int64_t ms)
+{
+    outside->now_ms += ms;
+    core_tick(outside->core);
+    for (int i = 0; i < 4; i++) {
+        store_deliver(outside->store);
+    }
+}
+
+/* A job whose first attempt attached, and told its profile, and was killed. */
+static void run_first_attempt(struct outside *outside)
+{
+    struct new_job job = test_job(NULL);
+    job.isa = "native";
+    job.backoff_ms = 0;
+    core_submit(outside->core, &job, submitted, outside);
+    pass(outside, 0);
+    assert_int_equal(1, outside->launched);
+    assert_int_equal(0, outside->examined); /* the first attempt may have any */
+    struct live *live = core_live(outside->core, outside->last_id, 1);
+    assert_false(core_rank_attached(outside->core, live, 0, "{\"isa\":\"avx2\"}"));
+    pass(outside, 0);
+}
+
+static void test_a_later_attempt_waits_for_its_profile(void **state)
+{
+    struct outside *outside = *state;
+    run_first_attempt(outside);
+    outside->differs = "oneDNN 3.7.0 here, the first attempt used 2.6.3";
+    end_attempt(outside, 1, CAM_OK, "");
+    pass(outside, 0);
+    assert_int_equal(1, outside->examined);
+    assert_int_equal(1, outside->launched);
+    expect_reason(outside, "waits: oneDNN 3.7.0 here, the first attempt used 2.6.3");
+    int32_t slots = 0;
+    int32_t slots_free = 0;
+    core_slots(outside->core, &slots, &slots_free);
+    assert_int_equal(slots, slots_free);
+    pass(outside, 59000);
+    assert_int_equal(1, outside->examined);
+    outside->differs = NULL; /* put back */
+    pass(outside, 1000);
+    assert_int_equal(2, outside->examined);
+    assert_int_equal(2, outside->launched);
+    expect_reason(outside, "");
+}
+
+/* The host changed between the examination and the ranks' own look. */
+static void test_what_only_the_ranks_find_waits_too(void **state)
+{
+    struct outside *outside = *state;
+    run_first_attempt(outside);
+    end_attempt(outside, 1, CAM_OK, "");
+    pass(outside, 0);
+    assert_int_equal(2, outside->launched);
+    for (int attempt = 2; attempt < 8; attempt++) { /* retry.max is 2: none of these counts */
+        end_attempt(outside, attempt, CAM_OTHER_PROFILE, "oneDNN 3 here, rank 0 used 2");
+        pass(outside, 0);
+        expect_reason(outside, "waits: oneDNN 3 here, rank 0 used 2");
+        assert_int_equal(attempt, outside->launched);
+        pass(outside, 60000);
+        assert_int_equal(attempt + 1, outside->launched);
+    }
+    assert_int_equal(6, events(outside, "state", "other-profile: oneDNN 3 here"));
+}
+
+static void test_a_waiting_job_is_cancelled(void **state)
+{
+    struct outside *outside = *state;
+    run_first_attempt(outside);
+    outside->differs = "it differs";
+    end_attempt(outside, 1, CAM_OK, "");
+    pass(outside, 0);
+    expect_reason(outside, "waits: it differs");
+    core_change(outside->core, outside->last_id, JOB_EVENT_CANCEL, false, answered, outside);
+    pass(outside, 120000);
+    assert_int_equal(1, outside->launched);
+    expect_reason(outside, "");
+    core_change(outside->core, outside->last_id, JOB_EVENT_RESUME, false, answered, outside);
+    pass(outside, 0);
+    assert_int_equal(1, outside->launched);
+    expect_reason(outside, "waits: it differs");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +355,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_resumed_job_still_waits_for_others, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_row_of_failed_saves_is_told_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_later_attempt_waits_for_its_profile, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_what_only_the_ranks_find_waits_too, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_waiting_job_is_cancelled, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

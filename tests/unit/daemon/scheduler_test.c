@@ -134,6 +134,47 @@ static void held_backoff_and_after_make_nobody_wait(void **state)
     scheduler_destroy(scheduler);
 }
 
+/* The host is not what the first attempt ran on: the job makes nobody wait, and is tried again. */
+static void another_numeric_profile_makes_nobody_wait(void **state)
+{
+    (void)state;
+    struct sched_decision decision;
+    char reason[100];
+    struct scheduler *scheduler = make(2);
+    add(scheduler, 1, 2, 2);
+    add(scheduler, 2, 1, 1);
+    assert_int_equal(1, scheduler_next(scheduler, 0, &decision, 1));
+    apply(scheduler, (struct sched_event){
+                         .kind = SCHED_REFUSED, .id = 1, .ready_ms = 60, .profile = "b, not a"});
+    expect_reason(scheduler, 1, "waits: b, not a");
+    assert_int_equal(SCHED_WAIT_PROFILE, scheduler_reason(scheduler, 1, 0, reason, sizeof reason));
+    expect_start(scheduler, 0, 2, 1);
+    assert_int_equal(60, scheduler_due(scheduler));
+    dead(scheduler, 2);
+    change(scheduler, 2, JOB_SUCCEEDED, 0);
+    /* While it is looked at again it says the same; then it fits, and is as any other. */
+    assert_int_equal(1, scheduler_next(scheduler, 60, &decision, 1));
+    assert_int_equal(1, decision.id);
+    expect_reason(scheduler, 1, "waits: b, not a");
+    change(scheduler, 1, JOB_STARTING, 0);
+    expect_reason(scheduler, 1, "");
+    dead(scheduler, 1);
+    /* The ranks found it out; a hold and a release look again at once. */
+    apply(scheduler, (struct sched_event){.kind = SCHED_CHANGED,
+                                          .id = 1,
+                                          .state = JOB_QUEUED,
+                                          .ready_ms = 120,
+                                          .profile = "c, not a"});
+    expect_reason(scheduler, 1, "waits: c, not a");
+    expect_start(scheduler, 60, 0, 0);
+    change(scheduler, 1, JOB_HELD, 0);
+    expect_reason(scheduler, 1, "");
+    change(scheduler, 1, JOB_QUEUED, 0);
+    expect_reason(scheduler, 1, "needs 2 slots, 2 free");
+    expect_start(scheduler, 60, 1, 2);
+    scheduler_destroy(scheduler);
+}
+
 static void success_releases_those_that_waited(void **state)
 {
     (void)state;
@@ -247,6 +288,7 @@ int main(void)
         cmocka_unit_test(gangs_first_in_first_out),
         cmocka_unit_test(a_gang_takes_what_it_can_get),
         cmocka_unit_test(held_backoff_and_after_make_nobody_wait),
+        cmocka_unit_test(another_numeric_profile_makes_nobody_wait),
         cmocka_unit_test(success_releases_those_that_waited),
         cmocka_unit_test(a_refused_start_gives_its_slots_back),
         cmocka_unit_test(deadlines_come_in_order_and_end_with_the_attempt),

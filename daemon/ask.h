@@ -1,0 +1,19 @@
+/*
+ * Asks another program a short question and waits for its answer: its output, both streams.
+ * Blocking; the thread pool, or before the loop runs.
+ */
+#ifndef ASK_H
+#define ASK_H
+
+#include "base/status.h"
+
+#include <stddef.h>
+
+enum { ASK_LIMIT_MS = 10000 };
+
+/* environment NULL: this process's.  The answer is cut to size; *status_out is as of waitpid.
+ * CAM_UNSUPPORTED: no answer within the limit; else the system's word on why it does not start. */
+CAM_CHECKED enum cam_code ask_program(const char *const *argv, char *const *environment, char *text,
+                                      size_t size, int *status_out, struct cam_err *err);
+
+#endif
