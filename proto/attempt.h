@@ -22,6 +22,8 @@
  *                             "model", "peak_bytes"}, rank 0's last act; "model" is relative
  *                             to JOB, "peak_bytes" the most memory that rank 0 held
  *     failure-RANK.json       {"code", "text", "rank", "step", "phase"}: a rank's own account
+ *     failed                  there: a rank has a cause of its own in failure-RANK.json, so that
+ *                             SIGTERM means its mates no polite end
  *     log, log.1              what mpirun and the ranks print, size-capped
  *     checkpoints/step-000000000042/
  *                             model.safetensors optimizer.safetensors state.json

@@ -26,10 +26,20 @@
 #include <unistd.h>
 
 static volatile sig_atomic_t g_terminated;
+static char g_failed_path[CAM_PATH_SIZE]; /* there: a mate has failed */
 
+/*
+ * A polite end is ours to make, but not in an attempt that a mate's failure ends: this rank then
+ * waits in a collective that nobody will complete, until mpirun's SIGKILL.
+ */
 static void on_terminate(int signal_number)
 {
     (void)signal_number;
+    const int before = errno;
+    if (access(g_failed_path, F_OK) == 0) {
+        _exit(EXIT_FAILURE);
+    }
+    errno = before;
     g_terminated = 1;
 }
 
@@ -199,7 +209,11 @@ static int run(int argc, char **argv, const struct worker_options *options)
         .measure = test_switch("CAMBRIAN_TEST_MEMORY"),
     };
     tell_stages(rank);
-    enum cam_code rc = hold_alive(options, &err);
+    enum cam_code rc =
+        attempt_path(options->job_dir, options->attempt, RECORDS_FAILED, g_failed_path, &err);
+    if (rc == CAM_OK) {
+        rc = hold_alive(options, &err);
+    }
     if (rc == CAM_OK) {
         tell_hooks();
         hold_for_tests();
@@ -218,7 +232,7 @@ static int run(int argc, char **argv, const struct worker_options *options)
         return EXIT_FAILURE;
     }
     cam_log(CAM_LOG_DEBUG, "main", "start: MPI_Init is over");
-    /* MPI has its own handlers; ours come after, so that a polite end is ours to make. */
+    /* MPI has its own handlers; ours come after. */
     const struct sigaction terminate = {.sa_handler = on_terminate, .sa_flags = SA_RESTART};
     (void)sigaction(SIGTERM, &terminate, NULL);
     if (prepare == NULL) {

@@ -14,7 +14,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from harness import ENDED, TINY, Daemon, alive, outcome  # noqa: E402
+from harness import ENDED, SLOW, TINY, Daemon, alive, outcome  # noqa: E402
 
 
 def idx(shape, data):
@@ -173,6 +173,11 @@ class WhileRunning(unittest.TestCase):
         self.assertGreaterEqual(end["error"]["rank"], 0)
         self.assertEqual(5, end["error"]["step"])
         self.assertIn("discriminator", end["error"]["text"])
+        # The other rank does not wait for mpirun's SIGKILL, which comes after a second.
+        attempt = self.daemon.attempt_dir(job)
+        failed, = (file.stat().st_mtime for file in attempt.glob("failure-*.json"))
+        ended = (attempt / "exit.json").stat().st_mtime
+        self.assertLess(ended - failed, 0.9 * SLOW)
 
     def test_damaged_newest_checkpoint(self):
         reference = outcome(self.daemon.finish(self.daemon.submit(sets=["train.epochs=12"])))

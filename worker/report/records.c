@@ -3,10 +3,13 @@
 #include "base/file.h"
 #include "proto/attempt.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static enum cam_code write_record(const char *job_dir, int attempt, const char *file,
                                   json_t *record, struct cam_err *err)
@@ -25,16 +28,35 @@ static enum cam_code write_record(const char *job_dir, int attempt, const char *
     return rc;
 }
 
+/* A lost peer is no cause: its own account may still be on its way. */
+static enum cam_code mark_failed(const char *job_dir, int attempt, enum cam_code why,
+                                 struct cam_err *err)
+{
+    char path[CAM_PATH_SIZE];
+    enum cam_code rc = attempt_path(job_dir, attempt, RECORDS_FAILED, path, err);
+    if (rc != CAM_OK || why == CAM_PEER_LOST) {
+        return rc;
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return cam_fail_errno(err, errno, "cannot create %s", path);
+    }
+    (void)close(fd);
+    return CAM_OK;
+}
+
 enum cam_code records_write_failure(const char *job_dir, int attempt, const struct failure *failure,
                                     struct cam_err *err)
 {
     char file[64];
     (void)snprintf(file, sizeof file, "failure-%d.json", failure->rank);
-    return write_record(job_dir, attempt, file,
-                        json_pack("{ss ss si sI ss}", "code", cam_code_name(failure->code), "text",
-                                  failure->text, "rank", failure->rank, "step",
-                                  (json_int_t)failure->step, "phase", failure->phase),
-                        err);
+    enum cam_code rc =
+        write_record(job_dir, attempt, file,
+                     json_pack("{ss ss si sI ss}", "code", cam_code_name(failure->code), "text",
+                               failure->text, "rank", failure->rank, "step",
+                               (json_int_t)failure->step, "phase", failure->phase),
+                     err);
+    return rc == CAM_OK ? mark_failed(job_dir, attempt, failure->code, err) : rc;
 }
 
 enum cam_code records_write_outcome(const char *job_dir, int attempt, const struct outcome *outcome,

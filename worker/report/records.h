@@ -7,7 +7,11 @@
 #include "base/status.h"
 #include "worker/report/reporter.h"
 
-/* CAM_DISK_FULL, CAM_IO, CAM_NO_MEMORY. */
+/* Stands in the attempt's folder once a rank's own cause of failure is on disk. */
+#define RECORDS_FAILED "failed"
+
+/* And marks the attempt as failed, unless the failure is a lost peer.  CAM_DISK_FULL, CAM_IO,
+ * CAM_NO_MEMORY. */
 CAM_CHECKED enum cam_code records_write_failure(const char *job_dir, int attempt,
                                                 const struct failure *failure, struct cam_err *err);
 
