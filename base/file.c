@@ -22,18 +22,14 @@ enum cam_code cam_path(char out[CAM_PATH_SIZE], struct cam_err *err, const char 
                : CAM_OK;
 }
 
-enum cam_code cam_file_read(const char *path, size_t limit_bytes, char **out, size_t *size_out,
-                            struct cam_err *err)
+static enum cam_code read_open(int fd, const char *path, size_t limit_bytes, char **out,
+                               size_t *size_out, struct cam_err *err)
 {
     enum { PIECE_BYTES = 64 * 1024 };
     enum cam_code rc = CAM_OK;
     char *bytes = NULL;
     size_t size = 0;
     size_t capacity = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return cam_fail_errno(err, errno, "%s: cannot open", path);
-    }
     for (;;) {
         if (capacity - size < PIECE_BYTES + 1) {
             size_t wanted = capacity * 2 + PIECE_BYTES + 1;
@@ -67,8 +63,46 @@ enum cam_code cam_file_read(const char *path, size_t limit_bytes, char **out, si
     *size_out = size;
     bytes = NULL;
 out:
-    (void)close(fd);
     cam_free(bytes);
+    return rc;
+}
+
+enum cam_code cam_file_read(const char *path, size_t limit_bytes, char **out, size_t *size_out,
+                            struct cam_err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return cam_fail_errno(err, errno, "%s: cannot open", path);
+    }
+    enum cam_code rc = read_open(fd, path, limit_bytes, out, size_out, err);
+    (void)close(fd);
+    return rc;
+}
+
+enum cam_code cam_file_open_plain(const char *path, int *fd_out, struct cam_err *err)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        return cam_fail_errno(err, errno, "%s: cannot open", path);
+    }
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+        (void)close(fd);
+        return cam_fail(err, CAM_INVALID, "%s: no regular file", path);
+    }
+    *fd_out = fd;
+    return CAM_OK;
+}
+
+enum cam_code cam_file_read_plain(const char *path, size_t limit_bytes, char **out,
+                                  size_t *size_out, struct cam_err *err)
+{
+    int fd = -1;
+    enum cam_code rc = cam_file_open_plain(path, &fd, err);
+    if (rc == CAM_OK) {
+        rc = read_open(fd, path, limit_bytes, out, size_out, err);
+        (void)close(fd);
+    }
     return rc;
 }
 
@@ -123,7 +157,9 @@ enum cam_code cam_file_replace(const char *path, const void *bytes, size_t size,
     if (rc != CAM_OK) {
         return rc;
     }
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    /* Whoever owns the folder may have put a link or a pipe there. */
+    int fd =
+        open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode);
     if (fd < 0) {
         return cam_fail_errno(err, errno, "%s: cannot create", temporary);
     }
@@ -179,7 +215,6 @@ enum cam_code cam_folder_remove(const char *path, struct cam_err *err)
     if (failed == -1) {
         failed = errno;
     }
-    return failed != 0 && failed != ENOENT
-               ? cam_fail_errno(err, failed, "%s: cannot remove", path)
-               : CAM_OK;
+    return failed != 0 && failed != ENOENT ? cam_fail_errno(err, failed, "%s: cannot remove", path)
+                                           : CAM_OK;
 }

@@ -14,13 +14,20 @@
 enum { CAM_PATH_SIZE = 4096 };
 
 /* Formats a path; CAM_INVALID when it does not fit. */
-CAM_CHECKED enum cam_code cam_path(char out[CAM_PATH_SIZE], struct cam_err *err,
-                                   const char *format, ...) __attribute__((format(printf, 3, 4)));
+CAM_CHECKED enum cam_code cam_path(char out[CAM_PATH_SIZE], struct cam_err *err, const char *format,
+                                   ...) __attribute__((format(printf, 3, 4)));
 
 /* Reads a whole file of at most limit_bytes; *out is zero-terminated past size and ends with
  * cam_free.  CAM_INVALID when larger than the limit; otherwise the system's reason. */
 CAM_CHECKED enum cam_code cam_file_read(const char *path, size_t limit_bytes, char **out,
                                         size_t *size_out, struct cam_err *err);
+
+/* The same for a path in a folder whose owner may have put anything there: waits for no pipe or
+ * terminal, and takes regular files alone, CAM_INVALID otherwise.  Links are followed, as far as
+ * the thread's rights go. */
+CAM_CHECKED enum cam_code cam_file_read_plain(const char *path, size_t limit_bytes, char **out,
+                                              size_t *size_out, struct cam_err *err);
+CAM_CHECKED enum cam_code cam_file_open_plain(const char *path, int *fd_out, struct cam_err *err);
 
 /* Writes path.tmp, fsyncs it, renames it over path and fsyncs the folder.  After any failure
  * path is what it was. */

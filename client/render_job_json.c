@@ -81,6 +81,7 @@ json_t *render_job_json(const Cam__Job *job, bool with_epochs)
     (void)json_object_set_new(map, "flops_per_step", json_integer(job->flops_per_step));
     (void)json_object_set_new(map, "bytes_per_rank", json_integer(job->bytes_per_rank));
     (void)json_object_set_new(map, "job_dir", text_or_null(job->job_dir));
+    (void)json_object_set_new(map, "owner_uid", json_integer(job->owner_uid));
     (void)json_object_set_new(map, "numeric_profile", profile_json(job->numeric_profile));
     if (with_epochs) {
         json_t *epochs = json_array();

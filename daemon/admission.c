@@ -85,6 +85,10 @@ static enum cam_code digests(const struct admission_request *request, char key[C
         add_text(digest, text_key);
         add_text(digest, request->file_name);
         add_text(digest, request->base_dir);
+        cam_digest_add(digest, &request->owner->uid, sizeof request->owner->uid);
+        cam_digest_add(digest, &request->owner->gid, sizeof request->owner->gid);
+        cam_digest_add(digest, request->owner->groups,
+                       (size_t)request->owner->group_count * sizeof request->owner->groups[0]);
         for (size_t i = 0; i < request->set_count; i++) {
             add_text(digest, request->set[i]);
         }
@@ -290,13 +294,14 @@ static void keep(struct admission *admission, struct kept *kept)
     (void)pthread_mutex_unlock(&admission->mutex);
 }
 
-enum cam_code admission_check(struct admission *admission, const struct admission_request *request,
-                              struct cam_arena *arena, struct new_job *out, struct cam_err *err)
+/* The costly part, or what is kept of it.  Data are opened here, so with the owner's rights. */
+static enum cam_code check_as_owner(struct admission *admission,
+                                    const struct admission_request *request, const char *key,
+                                    struct cam_arena *arena, struct new_job *out,
+                                    struct cam_err *err)
 {
-    char key[CAM_DIGEST_HEX_SIZE];
-    char text_key[CAM_DIGEST_HEX_SIZE];
     struct kept *kept = NULL;
-    enum cam_code rc = digests(request, key, text_key, err);
+    enum cam_code rc = owner_enter(request->owner, err);
     if (rc != CAM_OK) {
         return rc;
     }
@@ -306,6 +311,19 @@ enum cam_code admission_check(struct admission *admission, const struct admissio
             rc = copy_out(kept, arena, out, err);
             keep(admission, kept);
         }
+    }
+    owner_leave(request->owner);
+    return rc;
+}
+
+enum cam_code admission_check(struct admission *admission, const struct admission_request *request,
+                              struct cam_arena *arena, struct new_job *out, struct cam_err *err)
+{
+    char key[CAM_DIGEST_HEX_SIZE];
+    char text_key[CAM_DIGEST_HEX_SIZE];
+    enum cam_code rc = digests(request, key, text_key, err);
+    if (rc == CAM_OK) {
+        rc = check_as_owner(admission, request, key, arena, out, err);
     }
     if (rc == CAM_OK) {
         out->spec_sha256 = cam_arena_strdup(arena, text_key);

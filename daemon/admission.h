@@ -4,13 +4,15 @@
  *
  * Called in the thread pool, by several threads at once.  The outcome of the costly part is kept,
  * keyed by the digest of everything it depends on, the data's identity included: a thousand
- * submits of one job file parse it once.
+ * submits of one job file parse it once.  The owner is part of the key: what one may read tells
+ * nothing of another.
  */
 #ifndef ADMISSION_H
 #define ADMISSION_H
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "daemon/owner.h"
 #include "daemon/records.h"
 
 #include <stdint.h>
@@ -31,6 +33,7 @@ struct admission_request {
     const char *base_dir;
     const char *const *set;
     size_t set_count;
+    const struct owner *owner; /* with whose rights the data are opened */
 };
 
 /* Fills what the job file decides in *out (texts in the arena); key, owner, hold and after stay.

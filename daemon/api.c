@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "daemon/api_private.h"
+#include "daemon/owner.h"
 #include "proto/jobfile.h"
 
 #include <stdio.h>
@@ -38,6 +39,7 @@ struct api_call *call_begin(struct api *api, struct stream *stream, const Cam__E
     *call = (struct api_call){.api = api,
                               .stream = stream,
                               .request_id = envelope->request_id,
+                              .peer_uid = ((const struct api_peer *)stream_data(stream))->uid,
                               .arena = arena,
                               .request = copy,
                               .answer = CAM__ENVELOPE__INIT};
@@ -96,6 +98,25 @@ void call_work(struct api_call *call)
     }
 }
 
+enum cam_code api_admit(const struct api *api, int64_t job_id, int64_t peer_uid,
+                        struct cam_err *err)
+{
+    int64_t uid = -1; /* nobody's */
+    int64_t gid = -1;
+    if (owner_admits(uid, peer_uid)) {
+        return CAM_OK; /* whosever it is; the one user of a daemon costs no look at the database */
+    }
+    enum cam_code rc = views_owner(api->options.views, job_id, &uid, &gid, err);
+    if (rc == CAM_OK && !owner_admits(uid, peer_uid)) {
+        rc = cam_fail(
+            err, CAM_DENIED,
+            "job %lld belongs to user %lld, you are user %lld: only its owner and root see "
+            "what is in it",
+            (long long)job_id, (long long)uid, (long long)peer_uid);
+    }
+    return rc;
+}
+
 /* ---------------------------------------------------------------- submit */
 
 static enum cam_code check_form(const Cam__SubmitRequest *request, struct cam_err *err)
@@ -122,8 +143,13 @@ static enum cam_code check_form(const Cam__SubmitRequest *request, struct cam_er
 static void submit_work(struct api_call *call)
 {
     const Cam__SubmitRequest *request = call->request->submit_request;
+    struct owner owner;
     call->rc = check_form(request, &call->err);
     if (call->rc == CAM_OK) {
+        call->rc = owner_resolve(call->job.owner_uid, call->job.owner_gid, &owner, &call->err);
+    }
+    if (call->rc == CAM_OK) {
+        call->job.owner_gid = owner.gid;
         struct admission_request wanted = {
             .text = request->job_text,
             .text_size = strlen(request->job_text),
@@ -131,6 +157,7 @@ static void submit_work(struct api_call *call)
             .base_dir = request->base_dir,
             .set = (const char *const *)request->set,
             .set_count = request->n_set,
+            .owner = &owner,
         };
         call->rc = admission_check(call->api->options.admission, &wanted, call->arena, &call->job,
                                    &call->err);
@@ -222,25 +249,24 @@ static void change_answer(void *context, enum cam_code rc, const struct cam_err 
 
 static void api_change(struct api *api, struct stream *stream, const Cam__Envelope *envelope)
 {
-    enum job_event event = JOB_EVENT_CANCEL;
-    int64_t id = 0;
-    bool now = false;
+    const struct api_peer *peer = stream_data(stream);
+    struct core_wish wish = {.event = JOB_EVENT_CANCEL, .by_uid = peer->uid};
     if (envelope->body_case == CAM__ENVELOPE__BODY_CANCEL_REQUEST) {
-        id = envelope->cancel_request->id;
-        now = envelope->cancel_request->now;
+        wish.id = envelope->cancel_request->id;
+        wish.now = envelope->cancel_request->now;
     } else if (envelope->body_case == CAM__ENVELOPE__BODY_HOLD_REQUEST) {
-        event = JOB_EVENT_HOLD;
-        id = envelope->hold_request->id;
+        wish.event = JOB_EVENT_HOLD;
+        wish.id = envelope->hold_request->id;
     } else if (envelope->body_case == CAM__ENVELOPE__BODY_RELEASE_REQUEST) {
-        event = JOB_EVENT_RELEASE;
-        id = envelope->release_request->id;
+        wish.event = JOB_EVENT_RELEASE;
+        wish.id = envelope->release_request->id;
     } else {
-        event = JOB_EVENT_RESUME;
-        id = envelope->resume_request->id;
+        wish.event = JOB_EVENT_RESUME;
+        wish.id = envelope->resume_request->id;
     }
     struct api_call *call = call_begin(api, stream, envelope);
     if (call != NULL) {
-        core_change(api->options.core, id, event, now, change_answer, call);
+        core_change(api->options.core, &wish, change_answer, call);
     }
 }
 

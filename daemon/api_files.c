@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "daemon/api_private.h"
+#include "daemon/owner.h"
 #include "proto/attempt.h"
 #include "proto/frame.h"
 #include "proto/job_state.h"
@@ -23,8 +24,11 @@ struct file_sender {
     struct stream *stream; /* held */
     uint64_t request_id;
     int64_t job_id;
-    int64_t epoch; /* samples */
-    int attempt;   /* logs; 0: the last */
+    int64_t peer_uid;
+    struct owner owner; /* of the job, with whose rights its files are read; uid, gid */
+    bool admitted;      /* owner is known, and the peer may see its files */
+    int64_t epoch;      /* samples */
+    int attempt;        /* logs; 0: the last */
     bool is_log;
     bool follow;
     bool opened;
@@ -157,12 +161,15 @@ static enum cam_code open_file(struct file_sender *sender, struct cam_err *err)
     if (rc != CAM_OK) {
         return rc;
     }
-    sender->fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (sender->fd < 0 && sender->is_log && errno == ENOENT) {
+    rc = cam_file_open_plain(path, &sender->fd, err);
+    if (rc == CAM_NOT_FOUND && sender->is_log) {
         return CAM_OK; /* nothing was printed yet */
     }
-    if (sender->fd < 0 || fstat(sender->fd, &status) != 0) {
-        return cam_fail_errno(err, errno, "%s: cannot open", path);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    if (fstat(sender->fd, &status) != 0) {
+        return cam_fail_errno(err, errno, "%s: cannot look at it", path);
     }
     sender->total = sender->is_log ? 0 : status.st_size;
     const char *slash = strrchr(path, '/');
@@ -232,17 +239,41 @@ static enum cam_code read_piece(struct file_sender *sender, struct cam_err *err)
     return CAM_OK;
 }
 
+static enum cam_code read_as_owner(struct file_sender *sender, struct cam_err *err)
+{
+    enum cam_code rc = CAM_OK;
+    if (sender->is_log) {
+        rc = open_log(sender, err);
+    } else if (sender->fd < 0) {
+        rc = open_file(sender, err);
+    }
+    return rc == CAM_OK ? read_piece(sender, err) : rc;
+}
+
+static enum cam_code admit(struct file_sender *sender, struct cam_err *err)
+{
+    int64_t uid = -1;
+    int64_t gid = -1;
+    enum cam_code rc = api_admit(sender->api, sender->job_id, sender->peer_uid, err);
+    if (rc == CAM_OK) {
+        rc = views_owner(sender->api->options.views, sender->job_id, &uid, &gid, err);
+    }
+    owner_plain(uid, gid, &sender->owner);
+    sender->admitted = rc == CAM_OK;
+    return rc;
+}
+
 static void read_work(void *context)
 {
     struct file_sender *sender = context;
-    sender->rc = CAM_OK;
-    if (sender->is_log) {
-        sender->rc = open_log(sender, &sender->err);
-    } else if (sender->fd < 0) {
-        sender->rc = open_file(sender, &sender->err);
+    struct cam_err *err = &sender->err;
+    sender->rc = sender->admitted ? CAM_OK : admit(sender, err);
+    if (sender->rc == CAM_OK) {
+        sender->rc = owner_enter(&sender->owner, err);
     }
     if (sender->rc == CAM_OK) {
-        sender->rc = read_piece(sender, &sender->err);
+        sender->rc = read_as_owner(sender, err);
+        owner_leave(&sender->owner);
     }
 }
 
@@ -338,6 +369,7 @@ static struct file_sender *sender_begin(struct api *api, struct stream *stream,
                                    .stream = stream,
                                    .request_id = envelope->request_id,
                                    .job_id = job_id,
+                                   .peer_uid = ((const struct api_peer *)stream_data(stream))->uid,
                                    .fd = -1,
                                    .bytes = bytes};
     stream_hold(stream);

@@ -29,6 +29,7 @@ struct api_call {
     struct api *api;
     struct stream *stream; /* held */
     uint64_t request_id;
+    int64_t peer_uid;
     struct cam_arena *arena;
     Cam__Envelope *request; /* a copy of the request's envelope; owned */
     Cam__Envelope answer;   /* to be filled; its body lives in the arena */
@@ -46,6 +47,10 @@ void call_work(struct api_call *call);
 void call_fail(struct api_call *call);
 void call_send(struct api_call *call);
 void call_end(struct api_call *call);
+
+/* Pool.  CAM_DENIED unless the peer may see into the job (owner_admits); CAM_NOT_FOUND. */
+CAM_CHECKED enum cam_code api_admit(const struct api *api, int64_t job_id, int64_t peer_uid,
+                                    struct cam_err *err);
 
 /* Adds to a job read from the database what only the loop knows. */
 void api_overlay(const struct api *api, Cam__Job *job, struct cam_arena *arena);

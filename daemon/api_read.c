@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "daemon/api_private.h"
+#include "daemon/owner.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -74,11 +75,26 @@ static void queue_work(struct api_call *call)
     call->answer.queue_reply = reply;
 }
 
+/* Of somebody else's job: that it is there, what it asks for and how far it is. */
+static void hide(Cam__Job *job)
+{
+    job->weights_sha256 = (char *)(uintptr_t)protobuf_c_empty_string;
+    job->job_dir = (char *)(uintptr_t)protobuf_c_empty_string;
+    job->numeric_profile = (char *)(uintptr_t)protobuf_c_empty_string;
+    job->n_metrics = 0;
+    if (job->error != NULL) {
+        job->error->text = (char *)(uintptr_t)protobuf_c_empty_string; /* it names files */
+    }
+}
+
 static void queue_finish(struct api_call *call)
 {
     const Cam__QueueReply *reply = call->answer.queue_reply;
     for (size_t i = 0; i < reply->n_jobs; i++) {
         api_overlay(call->api, reply->jobs[i], call->arena);
+        if (!owner_admits(reply->jobs[i]->owner_uid, call->peer_uid)) {
+            hide(reply->jobs[i]);
+        }
     }
     call_send(call);
 }
@@ -100,8 +116,12 @@ static void show_work(struct api_call *call)
     Cam__ShowReply *reply = cam_arena_alloc(call->arena, 1, sizeof *reply);
     Cam__Job *job = NULL;
     call->rc = reply == NULL ? cam_fail(&call->err, CAM_NO_MEMORY, "the daemon is short of memory")
-                             : views_job(call->api->options.views, call->request->show_request->id,
-                                         0, call->arena, &job, &call->err);
+                             : api_admit(call->api, call->request->show_request->id, call->peer_uid,
+                                         &call->err);
+    if (call->rc == CAM_OK) {
+        call->rc = views_job(call->api->options.views, call->request->show_request->id, 0,
+                             call->arena, &job, &call->err);
+    }
     if (call->rc == CAM_OK) {
         cam__show_reply__init(reply);
         reply->job = job;
@@ -132,8 +152,12 @@ static void events_work(struct api_call *call)
 {
     Cam__EventsReply *reply = cam_arena_alloc(call->arena, 1, sizeof *reply);
     call->rc = reply == NULL ? cam_fail(&call->err, CAM_NO_MEMORY, "the daemon is short of memory")
-                             : views_events(call->api->options.views, call->request->events_request,
-                                            call->arena, reply, &call->err);
+                             : api_admit(call->api, call->request->events_request->id,
+                                         call->peer_uid, &call->err);
+    if (call->rc == CAM_OK) {
+        call->rc = views_events(call->api->options.views, call->request->events_request,
+                                call->arena, reply, &call->err);
+    }
     call->answer.body_case = CAM__ENVELOPE__BODY_EVENTS_REPLY;
     call->answer.events_reply = reply;
 }

@@ -14,6 +14,7 @@ struct watch {
     struct stream *stream; /* held */
     uint64_t request_id;
     int64_t job_id;
+    int64_t peer_uid;
     int64_t epoch_sent; /* epochs up to this one were sent */
     bool changed;
     bool busy; /* an update is being read or waits for the socket to drain */
@@ -42,8 +43,11 @@ static void free_if_over(struct watch *watch)
 static void update_read(void *context)
 {
     struct watch *watch = context;
-    watch->rc = views_job(watch->api->options.views, watch->job_id, watch->epoch_sent, watch->arena,
-                          &watch->job, &watch->err);
+    watch->rc = api_admit(watch->api, watch->job_id, watch->peer_uid, &watch->err);
+    if (watch->rc == CAM_OK) {
+        watch->rc = views_job(watch->api->options.views, watch->job_id, watch->epoch_sent,
+                              watch->arena, &watch->job, &watch->err);
+    }
 }
 
 static void update_drained(void *context)
@@ -108,6 +112,7 @@ void api_watch(struct api *api, struct stream *stream, const Cam__Envelope *enve
                             .api = api,
                             .stream = stream,
                             .request_id = envelope->request_id,
+                            .peer_uid = ((const struct api_peer *)stream_data(stream))->uid,
                             .job_id = envelope->watch_request->id};
     stream_hold(stream);
     api->watches = watch;

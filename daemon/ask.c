@@ -1,14 +1,13 @@
 #include "daemon/ask.h"
 
 #include "base/clock.h"
+#include "daemon/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* Reads what fits until the pipe's end; false when it takes too long. */
@@ -36,41 +35,40 @@ static bool read_answer(int fd, char *text, size_t size)
     }
 }
 
-enum cam_code ask_program(const char *const *argv, char *const *environment, char *text,
-                          size_t size, int *status_out, struct cam_err *err)
+enum cam_code ask_program(const struct ask *ask, char *text, size_t size, int *status_out,
+                          struct cam_err *err)
 {
     int answer[2];
     pid_t pid = -1;
-    posix_spawn_file_actions_t actions;
+    int pidfd = -1;
+    int signal = 0;
+    struct owner self;
+    owner_plain(geteuid(), getegid(), &self);
     text[0] = '\0';
     *status_out = 0;
     if (pipe2(answer, O_CLOEXEC) != 0) {
         return cam_fail_errno(err, errno, "cannot make a pipe");
     }
-    int failed = posix_spawn_file_actions_init(&actions);
-    if (failed == 0) {
-        failed = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
-        failed = failed != 0 ? failed : posix_spawn_file_actions_adddup2(&actions, answer[1], 1);
-        failed = failed != 0 ? failed : posix_spawn_file_actions_adddup2(&actions, answer[1], 2);
-        failed = failed != 0
-                     ? failed
-                     : posix_spawn(&pid, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv,
-                                   environment == NULL ? environ : environment);
-        (void)posix_spawn_file_actions_destroy(&actions);
-    }
+    struct child_request request = {.argv = ask->argv,
+                                    .environment =
+                                        ask->environment == NULL ? environ : ask->environment,
+                                    .folder = "/",
+                                    .output_fd = answer[1],
+                                    .owner = ask->owner == NULL ? &self : ask->owner};
+    enum cam_code rc = child_start(&request, &pid, &pidfd, err);
     (void)close(answer[1]);
-    if (failed != 0) {
-        (void)close(answer[0]);
-        return cam_fail_errno(err, failed, "%s: cannot start", argv[0]);
-    }
-    bool answered = read_answer(answer[0], text, size);
+    bool answered = rc == CAM_OK && read_answer(answer[0], text, size);
     (void)close(answer[0]);
+    if (rc != CAM_OK) {
+        return rc;
+    }
     if (!answered) {
         (void)kill(pid, SIGKILL);
     }
-    while (waitpid(pid, status_out, 0) < 0 && errno == EINTR) {
-    }
+    (void)close(pidfd);
+    child_reap(pid, status_out, &signal);
+    *status_out = signal != 0 ? 128 + signal : *status_out;
     return answered ? CAM_OK
-                    : cam_fail(err, CAM_UNSUPPORTED, "%s %s: no answer within %d s", argv[0],
-                               argv[1], ASK_LIMIT_MS / 1000);
+                    : cam_fail(err, CAM_UNSUPPORTED, "%s %s: no answer within %d s", ask->argv[0],
+                               ask->argv[1], ASK_LIMIT_MS / 1000);
 }

@@ -6,14 +6,21 @@
 #define ASK_H
 
 #include "base/status.h"
+#include "daemon/owner.h"
 
 #include <stddef.h>
 
 enum { ASK_LIMIT_MS = 10000 };
 
-/* environment NULL: this process's.  The answer is cut to size; *status_out is as of waitpid.
+struct ask {
+    const char *const *argv;
+    char *const *environment;  /* NULL: this process's */
+    const struct owner *owner; /* as whom it runs; NULL: as this process */
+};
+
+/* The answer is cut to size; *status_out is its exit status, 128 and more where a signal ended it.
  * CAM_UNSUPPORTED: no answer within the limit; else the system's word on why it does not start. */
-CAM_CHECKED enum cam_code ask_program(const char *const *argv, char *const *environment, char *text,
-                                      size_t size, int *status_out, struct cam_err *err);
+CAM_CHECKED enum cam_code ask_program(const struct ask *ask, char *text, size_t size,
+                                      int *status_out, struct cam_err *err);
 
 #endif

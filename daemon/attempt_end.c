@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "daemon/checkpoints.h"
 #include "daemon/epoch_log.h"
+#include "daemon/owner.h"
 #include "proto/process.h"
 
 #include <dirent.h>
@@ -63,14 +64,15 @@ static enum cam_code find_unlocked(const char *job_dir, int attempt,
 }
 
 /* Somebody has the lock: the shim's pidfd, or -1 while its record is not there yet.  gone_out:
- * the record is there and its process is not. */
-static int find_locked(const char *job_dir, int attempt, bool *gone_out)
+ * the record is there and its process is not, or is not the owner's. */
+static int find_locked(const char *job_dir, int attempt, int64_t owner_uid, bool *gone_out)
 {
     struct attempt_shim shim = {0};
     struct cam_err ignored;
     int64_t ticks = 0;
     *gone_out = false;
-    if (attempt_read_shim(job_dir, attempt, &shim, &ignored) != CAM_OK) {
+    if (attempt_read_shim(job_dir, attempt, &shim, &ignored) != CAM_OK || shim.pid <= 0 ||
+        shim.pid > INT32_MAX) {
         return -1;
     }
     int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)shim.pid, 0);
@@ -80,7 +82,7 @@ static int find_locked(const char *job_dir, int attempt, bool *gone_out)
     }
     /* Compared after opening: the descriptor cannot move on to another process. */
     enum cam_code rc = process_start_ticks((pid_t)shim.pid, &ticks, &ignored);
-    if (rc != CAM_OK || ticks != shim.start_ticks) {
+    if (rc != CAM_OK || ticks != shim.start_ticks || !owner_has_process(owner_uid, shim.pid)) {
         *gone_out = rc == CAM_OK || rc == CAM_NOT_FOUND;
         (void)close(pidfd);
         pidfd = -1;
@@ -88,13 +90,11 @@ static int find_locked(const char *job_dir, int attempt, bool *gone_out)
     return pidfd;
 }
 
-enum cam_code attempt_folder_find(const char *job_dir, int attempt,
-                                  enum attempt_finding *finding_out, int *pidfd_out,
-                                  bool *rebooted_out, struct cam_err *err)
+enum cam_code attempt_folder_find(const char *job_dir, int attempt, int64_t owner_uid,
+                                  struct attempt_found *out, struct cam_err *err)
 {
     char path[CAM_PATH_SIZE];
-    *pidfd_out = -1;
-    *rebooted_out = false;
+    *out = (struct attempt_found){.pidfd = -1};
     enum cam_code rc = attempt_path(job_dir, attempt, NULL, path, err);
     if (rc == CAM_OK) {
         rc = cam_folder_create(path, 0700, err);
@@ -105,25 +105,25 @@ enum cam_code attempt_folder_find(const char *job_dir, int attempt,
     if (rc != CAM_OK) {
         return rc;
     }
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
     if (fd < 0) {
         return cam_fail_errno(err, errno, "%s: cannot open", path);
     }
     int64_t give_up_ns = cam_monotonic_ns() + (int64_t)SHIM_APPEARS_MS * 1000000;
     for (bool gone_before = false, gone = false;; gone_before = gone) {
         if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-            rc = find_unlocked(job_dir, attempt, finding_out, rebooted_out, err);
+            rc = find_unlocked(job_dir, attempt, &out->finding, &out->rebooted, err);
             break;
         }
-        *pidfd_out = find_locked(job_dir, attempt, &gone);
-        if (*pidfd_out >= 0) {
-            *finding_out = ATTEMPT_LIVES;
+        out->pidfd = find_locked(job_dir, attempt, owner_uid, &gone);
+        if (out->pidfd >= 0) {
+            out->finding = ATTEMPT_LIVES;
             break;
         }
         /* The lock was asked for between two looks, so it is not the shim's end that was met: a
          * child that was to become mpirun has the lock too, and its shim was killed. */
         if (gone && gone_before) {
-            *finding_out = ATTEMPT_SHIM_DIED;
+            out->finding = ATTEMPT_SHIM_DIED;
             break;
         }
         if (cam_monotonic_ns() > give_up_ns) {
@@ -147,7 +147,7 @@ bool attempt_folder_never_began(const char *job_dir, int attempt)
         attempt_path(job_dir, attempt, "lock", path, &ignored) != CAM_OK) {
         return false;
     }
-    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
     if (fd < 0) {
         return false;
     }
@@ -169,7 +169,7 @@ enum cam_code attempt_folder_point(const char *job_dir, int attempt, const char 
     if (rc != CAM_OK) {
         return rc;
     }
-    bool same = cam_file_read(path, RECORD_BYTES_MAX, &known, &size, &ignored) == CAM_OK &&
+    bool same = cam_file_read_plain(path, RECORD_BYTES_MAX, &known, &size, &ignored) == CAM_OK &&
                 strcmp(known, endpoint) == 0;
     cam_free(known);
     return same ? CAM_OK : cam_file_replace(path, endpoint, strlen(endpoint), 0600, err);
@@ -196,8 +196,9 @@ static bool carries_mark(const char *pid_text, const char *mark)
     return found;
 }
 
-/* Kills whatever carries the mark; returns how many were found. */
-static int kill_strays(const char *scratch)
+/* Kills whatever of the owner's carries the mark; returns how many were found.  A mark alone does
+ * not do: who starts a set-user-id program gives it its environment. */
+static int kill_strays(const char *scratch, int64_t owner_uid)
 {
     char mark[CAM_PATH_SIZE];
     int found = 0;
@@ -213,7 +214,8 @@ static int kill_strays(const char *scratch)
         }
         int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)strtol(entry->d_name, NULL, 10), 0);
         /* Asked again: now the descriptor and the answer are of one process. */
-        if (pidfd >= 0 && carries_mark(entry->d_name, mark)) {
+        if (pidfd >= 0 && carries_mark(entry->d_name, mark) &&
+            owner_has_process(owner_uid, strtol(entry->d_name, NULL, 10))) {
             (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
             found++;
         }
@@ -232,7 +234,7 @@ static bool ranks_are_gone(const char *job_dir, int attempt)
     if (attempt_path(job_dir, attempt, "alive", path, &ignored) != CAM_OK) {
         return false;
     }
-    int fd = open(path, O_RDWR | O_CLOEXEC);
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         return errno == ENOENT; /* no rank came as far as its first statement */
     }
@@ -241,17 +243,45 @@ static bool ranks_are_gone(const char *job_dir, int attempt)
     return gone;
 }
 
-bool attempt_folder_prove(const char *job_dir, int attempt, const char *scratch)
+/* The part of the proof that lies in the owner's folders. */
+static bool left_behind(const char *job_dir, int attempt, const struct owner *owner, bool *exit_out)
 {
     struct cam_err ignored;
+    if (owner_enter(owner, &ignored) != CAM_OK) {
+        *exit_out = false;
+        return false;
+    }
+    *exit_out = has_file(job_dir, attempt, "exit.json");
+    bool gone = ranks_are_gone(job_dir, attempt);
+    owner_leave(owner);
+    return gone;
+}
+
+static bool remove_scratch(const char *scratch, const struct owner *owner)
+{
+    struct cam_err ignored;
+    if (owner_enter(owner, &ignored) != CAM_OK) {
+        return false;
+    }
+    bool removed = cam_folder_remove(scratch, &ignored) == CAM_OK;
+    owner_leave(owner);
+    return removed;
+}
+
+bool attempt_folder_prove(const char *job_dir, int attempt, const char *scratch,
+                          const struct owner *owner)
+{
     int64_t give_up_ns = cam_monotonic_ns() + (int64_t)PROOF_AT_ONCE_MS * 1000000;
-    if (has_file(job_dir, attempt, "exit.json")) {
+    bool has_exit = false;
+    (void)left_behind(job_dir, attempt, owner, &has_exit);
+    if (has_exit) {
         return true;
     }
     for (;;) {
         /* Strays first: what was killed now may hold the ranks' lock a moment longer. */
-        if (kill_strays(scratch) == 0 && ranks_are_gone(job_dir, attempt)) {
-            return cam_folder_remove(scratch, &ignored) == CAM_OK;
+        if (kill_strays(scratch, owner->uid) == 0 &&
+            left_behind(job_dir, attempt, owner, &has_exit)) {
+            return remove_scratch(scratch, owner);
         }
         if (cam_monotonic_ns() > give_up_ns) {
             return false;
@@ -269,7 +299,7 @@ static json_t *read_json(const char *job_dir, int attempt, const char *file)
     size_t size = 0;
     struct cam_err ignored;
     if (attempt_path(job_dir, attempt, file, path, &ignored) != CAM_OK ||
-        cam_file_read(path, RECORD_BYTES_MAX, &text, &size, &ignored) != CAM_OK) {
+        cam_file_read_plain(path, RECORD_BYTES_MAX, &text, &size, &ignored) != CAM_OK) {
         return NULL;
     }
     json_t *record = json_loadb(text, size, 0, NULL);

@@ -13,7 +13,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { ARGV_MAX = MPIRUN_WORDS_MAX + 5, ENVIRONMENT_MAX = 512 };
+enum { ARGV_MAX = MPIRUN_WORDS_MAX + 6, ENVIRONMENT_MAX = 512 };
 
 /* ---------------------------------------------------------------- files */
 
@@ -83,6 +83,9 @@ static size_t make_argv(const char *job_dir, const struct launch_order *order,
     (void)snprintf(numbers[1], sizeof numbers[1], "%d", order->attempt);
     const char *const end[] = {around->worker, "--job-dir", job_dir, "--attempt", numbers[1]};
     size_t count = mpirun_words(around->mpirun, numbers[0], order->scratch, argv);
+    if (geteuid() == 0 && !owner_is_other(order->owner_uid)) {
+        argv[count++] = "--allow-run-as-root";
+    }
     for (size_t i = 0; i < sizeof end / sizeof end[0]; i++) {
         argv[count++] = end[i];
     }
@@ -165,8 +168,23 @@ static const char *const KEPT_NAMES[] = {
     "CAMBRIAN_TEST_PROFILE", /* tests: a host that changes under the daemon */
 };
 
-char **attempt_folder_environment(const char *env_json, const char *scratch,
-                                  struct cam_arena *arena)
+/* What this process has under a name, or what stands for it with a job of somebody else. */
+static const char *value_of(const char *name, const struct owner *owner)
+{
+    if (!owner_is_other(owner->uid)) {
+        return getenv(name);
+    }
+    if (strcmp(name, "HOME") == 0) {
+        return owner->home;
+    }
+    if (strcmp(name, "USER") == 0 || strcmp(name, "LOGNAME") == 0) {
+        return owner->name[0] == '\0' ? NULL : owner->name;
+    }
+    return getenv(name);
+}
+
+char **attempt_folder_environment(const char *env_json, const struct owner *owner,
+                                  const char *scratch, struct cam_arena *arena)
 {
     size_t count = 0;
     char **list = cam_arena_alloc(arena, ENVIRONMENT_MAX + 1, sizeof *list);
@@ -175,7 +193,7 @@ char **attempt_folder_environment(const char *env_json, const char *scratch,
     json_t *value = NULL;
     bool good = list != NULL && own != NULL;
     for (size_t i = 0; good && i < sizeof KEPT_NAMES / sizeof KEPT_NAMES[0]; i++) {
-        const char *kept = getenv(KEPT_NAMES[i]);
+        const char *kept = value_of(KEPT_NAMES[i], owner);
         if (kept != NULL && json_object_get(own, KEPT_NAMES[i]) == NULL) {
             list[count] = cam_arena_printf(arena, "%s=%s", KEPT_NAMES[i], kept);
             good = list[count++] != NULL;

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/mem.h"
 #include "daemon/core_private.h"
+#include "daemon/owner.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -183,31 +184,55 @@ void core_submit(struct core *core, const struct new_job *job, core_submitted_fn
 struct change_op {
     struct store_op op;
     struct core *core;
-    enum job_event event;
-    bool now;
+    struct core_wish wish;
     core_changed_fn answer;
     void *context;
-    int64_t id;
     int64_t now_ms;
     struct job_change change;
     struct sched_event back; /* for a resume: the job as the scheduler must know it again */
     int64_t unmet[JOB_AFTER_MAX];
 };
 
+/* Decided here and not from a copy: it is one with the change. */
+static enum cam_code check_owner(struct database *db, const struct core_wish *wish,
+                                 struct cam_err *err)
+{
+    struct query q;
+    int64_t owner_uid = wish->by_uid; /* of a job that is not there the change itself tells */
+    enum cam_code rc =
+        database_query(db, &q, err, "SELECT owner_uid FROM jobs WHERE id = ?", "i", wish->id);
+    if (rc == CAM_OK && query_next(&q, &rc, err)) {
+        owner_uid = query_int(&q, 0);
+    }
+    query_end(&q);
+    if (rc == CAM_OK && !owner_admits(owner_uid, wish->by_uid)) {
+        rc = cam_fail(err, CAM_DENIED,
+                      "job %lld belongs to user %lld, you are user %lld: only its owner and root "
+                      "may %s it",
+                      (long long)wish->id, (long long)owner_uid, (long long)wish->by_uid,
+                      job_event_name(wish->event));
+    }
+    return rc;
+}
+
 static enum cam_code run_change(struct database *db, struct store_op *op, struct cam_err *err)
 {
     struct change_op *change = (struct change_op *)op;
+    const struct core_wish *wish = &change->wish;
     struct query q;
-    enum cam_code rc = records_change(db, change->id, change->event, change->now, change->now_ms,
-                                      change->now ? "now" : "", &change->change, err);
-    if (rc != CAM_OK || change->event != JOB_EVENT_RESUME) {
+    enum cam_code rc = check_owner(db, wish, err);
+    if (rc == CAM_OK) {
+        rc = records_change(db, wish->id, wish->event, wish->now, change->now_ms,
+                            wish->now ? "now" : "", &change->change, err);
+    }
+    if (rc != CAM_OK || wish->event != JOB_EVENT_RESUME) {
         return rc;
     }
     rc = database_query(db, &q, err, "SELECT ranks_min, ranks_max, priority FROM jobs WHERE id = ?",
-                        "i", change->id);
+                        "i", wish->id);
     if (rc == CAM_OK && query_next(&q, &rc, err)) {
         change->back = (struct sched_event){.kind = SCHED_ADDED,
-                                            .id = change->id,
+                                            .id = wish->id,
                                             .state = JOB_QUEUED,
                                             .ranks_min = (int32_t)query_int(&q, 0),
                                             .ranks_max = (int32_t)query_int(&q, 1),
@@ -215,7 +240,7 @@ static enum cam_code run_change(struct database *db, struct store_op *op, struct
                                             .after = change->unmet};
     }
     query_end(&q);
-    return rc == CAM_OK ? read_unmet(db, change->id, JOB_AFTER_MAX, change->unmet,
+    return rc == CAM_OK ? read_unmet(db, wish->id, JOB_AFTER_MAX, change->unmet,
                                      &change->back.after_count, err)
                         : rc;
 }
@@ -225,13 +250,13 @@ static void change_done(struct store_op *op)
     struct change_op *change = (struct change_op *)op;
     struct core *core = change->core;
     bool moved = core_settled(core, op);
-    if (moved && change->event == JOB_EVENT_RESUME) {
+    if (moved && change->wish.event == JOB_EVENT_RESUME) {
         core_feed(core, &change->back);
-        core->ports.changed(core->ports.self, change->id);
+        core->ports.changed(core->ports.self, change->wish.id);
     } else if (moved) {
         core_follow(core, &change->change);
     }
-    struct live *live = job_index_get(&core->live, change->id);
+    struct live *live = job_index_get(&core->live, change->wish.id);
     /* Asking twice gives no second grace. */
     bool asked = live != NULL && live->stop_asked && !change->change.cancel_now;
     if (moved && live != NULL && !asked && change->change.to == JOB_STOPPING) {
@@ -246,25 +271,23 @@ static void change_done(struct store_op *op)
     }
 }
 
-void core_change(struct core *core, int64_t id, enum job_event event, bool now,
-                 core_changed_fn answer, void *context)
+void core_change(struct core *core, const struct core_wish *wish, core_changed_fn answer,
+                 void *context)
 {
     struct change_op *change = cam_alloc(1, sizeof *change);
     if (change == NULL) {
         struct cam_err err;
         enum cam_code rc = cam_fail(&err, CAM_NO_MEMORY, "the daemon is short of memory");
         if (answer != NULL) {
-            answer(context, rc, &err, &(struct job_change){.id = id});
+            answer(context, rc, &err, &(struct job_change){.id = wish->id});
         }
         return;
     }
     *change = (struct change_op){.op = {.run = run_change, .done = change_done, .essential = true},
                                  .core = core,
-                                 .event = event,
-                                 .now = now,
+                                 .wish = *wish,
                                  .answer = answer,
                                  .context = context,
-                                 .id = id,
                                  .now_ms = core_wall(core)};
     store_submit(core->options.store, &change->op);
 }
@@ -357,7 +380,8 @@ static enum cam_code load_jobs(struct core *core, struct database *reader, struc
 
 static const char *const OPEN_ATTEMPTS =
     "SELECT job_id, attempts.attempt, ranks, scratch, attempts.started_at_ms, state, cancel_now, "
-    "submitted_at_ms FROM attempts JOIN jobs ON jobs.id = job_id WHERE attempts.ended_at_ms = 0";
+    "submitted_at_ms, owner_uid, owner_gid FROM attempts JOIN jobs ON jobs.id = job_id WHERE "
+    "attempts.ended_at_ms = 0";
 
 static enum cam_code load_attempts(struct core *core, struct database *reader, struct cam_err *err)
 {
@@ -371,6 +395,8 @@ static enum cam_code load_attempts(struct core *core, struct database *reader, s
             break;
         }
         live->started_wall_ms = query_int(&q, 4);
+        live->owner_uid = query_int(&q, 8);
+        live->owner_gid = query_int(&q, 9);
         core_feed(core, &(struct sched_event){
                             .kind = SCHED_HOLDS, .id = id, .ranks = (int32_t)query_int(&q, 2)});
         if (strcmp(query_text(&q, 5), job_state_name(JOB_STOPPING)) == 0) {
@@ -400,8 +426,13 @@ enum cam_code core_load(struct core *core, struct database *reader, struct cam_e
     }
     /* Only now: an answer may free slots, and all that are taken must be known by then. */
     while (query_next(&q, &rc, err)) {
-        core->ports.launcher.adopt(core->ports.launcher.self, query_int(&q, 0),
-                                   (int)query_int(&q, 1), query_text(&q, 3), query_int(&q, 7));
+        struct launch_order order = {.job_id = query_int(&q, 0),
+                                     .attempt = (int)query_int(&q, 1),
+                                     .scratch = query_text(&q, 3),
+                                     .submitted_at_ms = query_int(&q, 7),
+                                     .owner_uid = query_int(&q, 8),
+                                     .owner_gid = query_int(&q, 9)};
+        core->ports.launcher.adopt(core->ports.launcher.self, &order);
     }
     query_end(&q);
     return rc;

@@ -75,9 +75,16 @@ typedef void (*core_changed_fn)(void *context, enum cam_code rc, const struct ca
 void core_submit(struct core *core, const struct new_job *job, core_submitted_fn answer,
                  void *context);
 
-/* hold, release, cancel, resume. */
-void core_change(struct core *core, int64_t id, enum job_event event, bool now,
-                 core_changed_fn answer, void *context);
+struct core_wish {
+    int64_t id;
+    enum job_event event; /* hold, release, cancel, resume */
+    bool now;
+    int64_t by_uid; /* who asks */
+};
+
+/* CAM_DENIED where the job is not by_uid's to change (owner_admits). */
+void core_change(struct core *core, const struct core_wish *wish, core_changed_fn answer,
+                 void *context);
 
 /* Asks every running attempt to save and end, and starts nothing more. */
 void core_drain(struct core *core);

@@ -31,16 +31,18 @@ struct start_op {
 static enum cam_code read_question(struct database *db, struct start_op *start, struct cam_err *err)
 {
     struct query q;
-    enum cam_code rc = database_query(
-        db, &q, err,
-        "SELECT numeric_profile, isa, env_json FROM jobs WHERE id = ? AND state = 'queued' AND "
-        "numeric_profile <> '' AND isa IS NOT NULL",
-        "i", start->id);
+    enum cam_code rc = database_query(db, &q, err,
+                                      "SELECT numeric_profile, isa, env_json, owner_uid, owner_gid "
+                                      "FROM jobs WHERE id = ? AND state = 'queued' AND "
+                                      "numeric_profile <> '' AND isa IS NOT NULL",
+                                      "i", start->id);
     if (rc == CAM_OK && query_next(&q, &rc, err)) {
         start->question = (struct profile_question){
             .wanted = cam_arena_strdup(start->arena, query_text(&q, 0)),
             .isa = cam_arena_strdup(start->arena, query_text(&q, 1)),
             .env_json = cam_arena_strdup(start->arena, query_text(&q, 2)),
+            .owner_uid = query_int(&q, 3),
+            .owner_gid = query_int(&q, 4),
         };
         start->asks = true;
         if (start->question.wanted == NULL || start->question.isa == NULL ||
@@ -59,7 +61,7 @@ static enum cam_code read_order(struct database *db, struct start_op *start, str
         db, &q, err,
         "SELECT text, file_name, base_dir, set_json, env_json, shards, "
         "CASE time_limit_ms WHEN 0 THEN 0 ELSE max(1, time_limit_ms - jobs.elapsed_ms) END, "
-        "scratch, threads_per_shard, submitted_at_ms "
+        "scratch, threads_per_shard, submitted_at_ms, owner_uid, owner_gid "
         "FROM jobs JOIN specs ON sha256 = spec_sha256 "
         "JOIN attempts ON job_id = id AND attempts.attempt = jobs.attempt WHERE id = ?",
         "i", start->id);
@@ -79,6 +81,8 @@ static enum cam_code read_order(struct database *db, struct start_op *start, str
             .scratch = cam_arena_strdup(arena, query_text(&q, 7)),
             .threads_per_shard = query_int(&q, 8),
             .submitted_at_ms = query_int(&q, 9),
+            .owner_uid = query_int(&q, 10),
+            .owner_gid = query_int(&q, 11),
         };
         const struct launch_order *order = &start->order;
         if (order->spec_text == NULL || order->file_name == NULL || order->base_dir == NULL ||
@@ -147,6 +151,8 @@ static void launch(struct start_op *start)
         core_fatal(core, &err);
         return;
     }
+    live->owner_uid = start->order.owner_uid;
+    live->owner_gid = start->order.owner_gid;
     core_follow(core, &start->change);
     core->ports.launcher.launch(core->ports.launcher.self, &start->order);
     if (core->draining) { /* it was on its way when the drain began */

@@ -200,11 +200,17 @@ enum cam_code daemon_resolve(struct settings *settings, struct cam_err *err)
 {
     enum cam_code rc = CAM_OK;
     char absolute[CAM_PATH_SIZE];
+    if (settings->users == USERS_ALL && geteuid() != 0) {
+        return cam_fail(err, CAM_DENIED,
+                        "--users all: only a daemon of root's can run jobs as their owners, this "
+                        "one is user %lld's: --users own",
+                        (long long)geteuid());
+    }
     if (settings->state_dir[0] == '\0') {
         rc = endpoint_default_state_dir(settings->state_dir, err);
     }
     if (rc == CAM_OK) {
-        rc = state_folder_prepare(settings->state_dir, err);
+        rc = state_folder_prepare(settings->state_dir, settings->users == USERS_ALL, err);
     }
     if (rc == CAM_OK && realpath(settings->state_dir, absolute) == NULL) {
         rc = cam_fail_errno(err, errno, "%s", settings->state_dir);
@@ -283,6 +289,7 @@ static enum cam_code open_jobs(struct daemon *daemon, struct cam_err *err)
         rc = read_owner(reader, &daemon->owner, err);
     }
     database_close(reader);
+    daemon->owner.everybody = daemon->settings->users == USERS_ALL;
     return rc == CAM_OK ? jobs_folder_take(daemon->settings->jobs_dir, &daemon->owner, LOCK_WAIT_MS,
                                            &daemon->jobs_lock_fd, err)
                         : rc;
@@ -361,8 +368,10 @@ static enum cam_code open_core(struct daemon *daemon, struct cam_err *err)
     rc = core_create(&options, &ports, &daemon->core, err);
     if (rc == CAM_OK) {
         launcher_set_core(daemon->launcher, daemon->core);
-        rc = reports_open(daemon->loop, daemon->core, daemon->report_socket,
-                          settings->frame_limit_ms, &daemon->reports, err);
+        struct reports_limits limits = {.frame_limit_ms = settings->frame_limit_ms,
+                                        .everybody = settings->users == USERS_ALL};
+        rc = reports_open(daemon->loop, daemon->core, daemon->report_socket, &limits,
+                          &daemon->reports, err);
     }
     if (rc == CAM_OK) {
         rc = core_load(daemon->core, views_database(daemon->views), err);
@@ -386,6 +395,7 @@ static enum cam_code open_api(struct daemon *daemon, struct cam_err *err)
     }
     struct listener_options clients = {
         .path = settings->socket,
+        .everybody = settings->users == USERS_ALL,
         .stream = {.loop = daemon->loop,
                    .handlers = {daemon->api, api_received, api_closed},
                    .frame_limit_ms = settings->frame_limit_ms},

@@ -8,7 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOG_BYTES_MAX = 256 * 1024 * 1024, METRICS_MAX = 256 };
+enum {
+    LOG_BYTES_MAX = 256 * 1024 * 1024,
+    METRICS_MAX = 256,
+    LINE_BYTES_MIN = 40, /* its five names alone are longer */
+};
 
 const char *epoch_metrics_json(struct cam_arena *arena, const char *const *names,
                                const double *values, size_t count)
@@ -83,7 +87,7 @@ static size_t take_lines(const char *text, const char *end, struct cam_arena *ar
          line < end && (stop = memchr(line, '\n', (size_t)(end - line))) != NULL;
          line = stop + 1, number++) {
         struct epoch_row *row = &rows[*count_out];
-        if (!read_line(line, (size_t)(stop - line), arena, row)) {
+        if (stop - line < LINE_BYTES_MIN || !read_line(line, (size_t)(stop - line), arena, row)) {
             bad = bad == 0 ? number : bad;
             continue;
         }
@@ -105,14 +109,18 @@ enum cam_code epoch_log_read(const char *job_dir, struct cam_arena *arena,
     *count_out = 0;
     enum cam_code rc = cam_path(path, err, "%s/epochs.jsonl", job_dir);
     if (rc == CAM_OK) {
-        rc = cam_file_read(path, LOG_BYTES_MAX, &text, &size, err);
+        rc = cam_file_read_plain(path, LOG_BYTES_MAX, &text, &size, err);
     }
     if (rc != CAM_OK) {
         return rc == CAM_NOT_FOUND ? CAM_OK : rc;
     }
     size_t lines = 0;
-    for (size_t i = 0; i < size; i++) {
-        lines += text[i] == '\n' ? 1 : 0;
+    /* Rows are larger than empty lines: a file of those must not ask for more than its size. */
+    for (size_t i = 0, start = 0; i < size; i++) {
+        if (text[i] == '\n') {
+            lines += i - start >= LINE_BYTES_MIN ? 1 : 0;
+            start = i + 1;
+        }
     }
     struct epoch_row *rows = cam_arena_alloc(arena, lines + 1, sizeof *rows);
     if (rows == NULL) {

@@ -108,11 +108,18 @@ static enum cam_code ask_worker(const struct host_profile *host, const char *bac
     int status = 0;
     const char *const argv[] = {host->worker, "--profile",   "--backend", backend,
                                 "--isa",      question->isa, NULL};
-    char **environment = attempt_folder_environment(question->env_json, NULL, arena);
+    struct owner owner;
+    enum cam_code rc = owner_resolve(question->owner_uid, question->owner_gid, &owner, err);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    char **environment = attempt_folder_environment(question->env_json, &owner, NULL, arena);
     if (environment == NULL) {
         return cam_fail(err, CAM_NO_MEMORY, "the daemon is short of memory");
     }
-    enum cam_code rc = ask_program(argv, environment, text, sizeof text, &status, err);
+    /* The job's environment may name code to load: it runs with its owner's rights, or not. */
+    struct ask ask = {.argv = argv, .environment = environment, .owner = &owner};
+    rc = ask_program(&ask, text, sizeof text, &status, err);
     if (rc != CAM_OK) {
         return rc;
     }
@@ -152,7 +159,8 @@ static void examine_work(void *context)
     if (rc == CAM_OK) {
         key = arena == NULL
                   ? NULL
-                  : cam_arena_printf(arena, "%s %s %s", backend, question->isa, question->env_json);
+                  : cam_arena_printf(arena, "%lld %s %s %s", (long long)question->owner_uid,
+                                     backend, question->isa, question->env_json);
         rc = key == NULL ? cam_fail(err, CAM_NO_MEMORY, "the daemon is short of memory") : CAM_OK;
     }
     if (rc == CAM_OK && !find_kept(host, key, profile)) {

@@ -10,6 +10,8 @@
 #include "base/status.h"
 #include "daemon/loop.h"
 
+#include <stdint.h>
+
 struct host_profile;
 
 /* About a job; the texts live until the answer. */
@@ -17,6 +19,8 @@ struct profile_question {
     const char *wanted; /* the profile that its first attempt stored */
     const char *isa;    /* train.isa */
     const char *env_json;
+    int64_t owner_uid; /* as whom the worker is asked: the environment is that user's (owner.h) */
+    int64_t owner_gid;
 };
 
 /* CAM_OK: it is the same; CAM_OTHER_PROFILE names what differs; else it could not be found out. */

@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "daemon/owner.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -108,6 +109,9 @@ enum cam_code jobs_folder_take(char path[CAM_PATH_SIZE], const struct jobs_owner
     if (rc == CAM_OK && realpath(path, absolute) == NULL) {
         rc = cam_fail_errno(err, errno, "%s", path);
     }
+    if (rc == CAM_OK && owner->everybody && chmod(absolute, 0711) != 0) {
+        rc = cam_fail_errno(err, errno, "%s: cannot let its jobs' owners through", absolute);
+    }
     if (rc != CAM_OK) {
         return rc;
     }
@@ -125,7 +129,7 @@ static bool is_held(const char *attempt_dir, const char *file)
     if (cam_path(path, &ignored, "%s/%s", attempt_dir, file) != CAM_OK) {
         return false;
     }
-    int fd = open(path, O_RDWR | O_CLOEXEC);
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
     bool held = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
     if (fd >= 0) {
         (void)close(fd);
@@ -207,19 +211,61 @@ static enum cam_code whose(const char *job_dir, const struct jobs_claim *claim, 
     return rc;
 }
 
+/* Looks into the folder with the rights of whomever it belongs to. */
+static enum cam_code look(const char *job_dir, const struct stat *found,
+                          const struct jobs_claim *claim, bool *ours_out, struct cam_err *err)
+{
+    struct owner holder;
+    owner_plain(found->st_uid, found->st_gid, &holder);
+    enum cam_code rc = owner_enter(&holder, err);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    rc = whose(job_dir, claim, ours_out, err);
+    if (owner_is_other(claim->owner_uid) || owner_is_other(found->st_uid)) {
+        *ours_out = *ours_out && found->st_uid == (uid_t)claim->owner_uid;
+    }
+    if (rc == CAM_OK && !*ours_out) {
+        rc = check_all_dead(job_dir, 0, err);
+    }
+    owner_leave(&holder);
+    return rc;
+}
+
 enum cam_code jobs_folder_claim(const char *job_dir, const struct jobs_claim *claim,
                                 char said[JOBS_SAID_SIZE], struct cam_err *err)
 {
+    struct stat found;
     bool ours = true;
-    if (access(job_dir, F_OK) != 0 && errno == ENOENT) {
+    if (lstat(job_dir, &found) != 0) {
+        return errno == ENOENT ? CAM_OK
+                               : cam_fail_errno(err, errno, "%s: cannot look at it", job_dir);
+    }
+    /* Root's and empty: a daemon was killed between making it and giving it away. */
+    if (owner_is_other(claim->owner_uid) && found.st_uid == geteuid() && rmdir(job_dir) == 0) {
         return CAM_OK;
     }
-    enum cam_code rc = whose(job_dir, claim, &ours, err);
-    if (rc != CAM_OK || ours) {
-        return rc;
+    enum cam_code rc = look(job_dir, &found, claim, &ours, err);
+    return rc != CAM_OK || ours ? rc : move_aside(job_dir, "of another job", said, err);
+}
+
+enum cam_code jobs_folder_create(const char *job_dir, int64_t owner_uid, int64_t owner_gid,
+                                 struct cam_err *err)
+{
+    struct stat found;
+    bool other = owner_is_other(owner_uid);
+    if (mkdir(job_dir, 0700) == 0) {
+        /* The name is in a folder of root's: nobody else can have put a link there. */
+        return other && lchown(job_dir, (uid_t)owner_uid, (gid_t)owner_gid) != 0
+                   ? cam_fail_errno(err, errno, "%s: cannot give it to its owner", job_dir)
+                   : CAM_OK;
     }
-    rc = check_all_dead(job_dir, 0, err);
-    return rc == CAM_OK ? move_aside(job_dir, "of another job", said, err) : rc;
+    if (errno != EEXIST || lstat(job_dir, &found) != 0) {
+        return cam_fail_errno(err, errno, "%s: cannot create", job_dir);
+    }
+    return S_ISDIR(found.st_mode) && (!other || found.st_uid == (uid_t)owner_uid)
+               ? CAM_OK
+               : cam_fail(err, CAM_DENIED, "%s: is there already, and is not its owner's", job_dir);
 }
 
 enum cam_code jobs_folder_new_attempt(const char *job_dir, int attempt, char said[JOBS_SAID_SIZE],

@@ -28,6 +28,8 @@ struct launch_order {
     int64_t shards;
     int64_t threads_per_shard;
     int64_t submitted_at_ms;
+    int64_t owner_uid; /* whose job it is: owner.h */
+    int64_t owner_gid;
 };
 
 /* What was found when an attempt was proved dead. */
@@ -60,9 +62,9 @@ struct post_mortem {
 struct launch_port {
     void *self;
     void (*launch)(void *self, const struct launch_order *order);
-    /* Finds out how an attempt of an earlier daemon is; answers with core_adopted or core_ended. */
-    void (*adopt)(void *self, int64_t job_id, int attempt, const char *scratch,
-                  int64_t submitted_at_ms);
+    /* Finds out how an attempt of an earlier daemon is; answers with core_adopted or core_ended.
+     * Of the order: job_id, attempt, scratch, submitted_at_ms and the owner. */
+    void (*adopt)(void *self, const struct launch_order *order);
     /* Ends it without asking; core_ended follows.  Harmless when it has ended. */
     void (*kill)(void *self, int64_t job_id, int attempt);
 };

@@ -4,7 +4,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "daemon/attempt_folder.h"
+#include "daemon/child.h"
 #include "daemon/jobs_folder.h"
+#include "daemon/owner.h"
 #include "proto/hold.h"
 
 #include <errno.h>
@@ -35,10 +37,11 @@ struct flight {
     char said[JOBS_SAID_SIZE]; /* what was moved aside, or "" */
     bool adopting;
     bool kill_wanted;
-    bool child;   /* process is ours and not yet reaped */
     bool cut_off; /* the shim, or a daemon before this one, was ended from outside */
-    uv_process_t process;
-    int pidfd; /* of an adopted shim, or -1 */
+    struct owner owner;
+    pid_t child; /* the shim, ours and not yet reaped; 0: none, or adopted */
+    int log_fd;  /* shim.log, until it has started; else -1 */
+    int pidfd;   /* of the shim, or -1 */
     uv_poll_t poll;
     uv_timer_t pause; /* before pool work that is tried again */
     loop_fn work;     /* of the pause */
@@ -76,6 +79,9 @@ static void flight_free(struct flight *flight)
     if (flight->pidfd >= 0) {
         (void)close(flight->pidfd);
     }
+    if (flight->log_fd >= 0) {
+        (void)close(flight->log_fd);
+    }
     post_mortem_release(&flight->mortem);
     cam_arena_destroy(flight->arena);
     cam_free(flight);
@@ -110,8 +116,7 @@ static void flight_end(struct flight *flight)
     flight_free(flight);
 }
 
-static struct flight *flight_begin(struct launcher *launcher, int64_t job_id, int attempt,
-                                   const char *scratch)
+static struct flight *flight_begin(struct launcher *launcher, const struct launch_order *order)
 {
     struct cam_err ignored;
     struct flight *flight = cam_alloc(1, sizeof *flight);
@@ -120,15 +125,18 @@ static struct flight *flight_begin(struct launcher *launcher, int64_t job_id, in
         goto fail;
     }
     *flight = (struct flight){.launcher = launcher,
-                              .job_id = job_id,
-                              .attempt = attempt,
+                              .job_id = order->job_id,
+                              .attempt = order->attempt,
                               .arena = arena,
+                              .log_fd = -1,
                               .pidfd = -1,
-                              .scratch = cam_arena_strdup(arena, scratch)};
+                              .submitted_at_ms = order->submitted_at_ms,
+                              .scratch = cam_arena_strdup(arena, order->scratch)};
+    owner_plain(order->owner_uid, order->owner_gid, &flight->owner);
     if (flight->scratch == NULL ||
         cam_path(flight->job_dir, &ignored, "%s/%lld", launcher->options.jobs_dir,
-                 (long long)job_id) != CAM_OK ||
-        attempt_path(flight->job_dir, attempt, NULL, flight->folder, &ignored) != CAM_OK) {
+                 (long long)order->job_id) != CAM_OK ||
+        attempt_path(flight->job_dir, order->attempt, NULL, flight->folder, &ignored) != CAM_OK) {
         goto fail;
     }
     flight->next = launcher->flights;
@@ -177,21 +185,35 @@ static void pool(struct flight *flight, loop_fn work, loop_fn done)
 
 /* ---------------------------------------------------------------- the end */
 
+/* What the attempt left, with its owner's rights. */
+static void read_left(struct flight *flight)
+{
+    struct cam_err err;
+    if (owner_enter(&flight->owner, &err) == CAM_OK) {
+        if (flight->cut_off && !flight->mortem.never_started) {
+            flight->mortem.never_started =
+                attempt_folder_never_began(flight->job_dir, flight->attempt);
+        }
+        attempt_folder_read(flight->job_dir, &flight->mortem);
+        owner_leave(&flight->owner);
+    } else {
+        flight->mortem.exit.exit_code = -1;
+        (void)snprintf(flight->mortem.warning, sizeof flight->mortem.warning, "%.1000s", err.text);
+    }
+}
+
 static void bury_work(void *context)
 {
     struct flight *flight = context;
-    flight->proved = flight->mortem.never_started ||
-                     attempt_folder_prove(flight->job_dir, flight->attempt, flight->scratch);
+    flight->proved =
+        flight->mortem.never_started ||
+        attempt_folder_prove(flight->job_dir, flight->attempt, flight->scratch, &flight->owner);
     flight->mortem.job_id = flight->job_id;
     flight->mortem.attempt = flight->attempt;
-    if (flight->proved && flight->cut_off && !flight->foreign) {
-        flight->mortem.never_started = flight->mortem.never_started ||
-                                       attempt_folder_never_began(flight->job_dir, flight->attempt);
-    }
     if (flight->foreign) {
         flight->mortem.exit.exit_code = -1;
     } else if (flight->proved) {
-        attempt_folder_read(flight->job_dir, &flight->mortem);
+        read_left(flight);
     }
 }
 
@@ -223,23 +245,47 @@ static void bury(struct flight *flight)
 
 /* ---------------------------------------------------------------- launching */
 
-static void shim_closed(uv_handle_t *handle)
+static void poll_closed(uv_handle_t *handle)
 {
     bury(handle->data);
 }
 
-static void shim_exited(uv_process_t *process, int64_t status, int signal)
+static void reap(struct flight *flight)
 {
-    struct flight *flight = process->data;
-    flight->child = false;
-    flight->mortem.shim_status = signal == 0 ? status : 0;
+    int status = 0;
+    int signal = 0;
+    child_reap(flight->child, &status, &signal);
+    flight->child = 0;
+    flight->mortem.shim_status = status;
     /* A shim that ends by itself, or crashes, would again: that counts. */
     flight->cut_off = signal == SIGKILL || signal == SIGTERM;
     if (status != 0 || signal != 0) {
-        cam_log(CAM_LOG_WARN, "launcher", "job=%lld attempt=%d shim ended status=%lld signal=%d",
-                (long long)flight->job_id, flight->attempt, (long long)status, signal);
+        cam_log(CAM_LOG_WARN, "launcher", "job=%lld attempt=%d shim ended status=%d signal=%d",
+                (long long)flight->job_id, flight->attempt, status, signal);
     }
-    uv_close((uv_handle_t *)process, shim_closed);
+}
+
+static void shim_gone(uv_poll_t *poll, int status, int events)
+{
+    struct flight *flight = poll->data;
+    (void)status;
+    (void)events;
+    if (flight->child > 0) {
+        reap(flight);
+    }
+    uv_close((uv_handle_t *)poll, poll_closed); /* a pidfd is readable once its process has ended */
+}
+
+/* Fails where epoll takes no more. */
+static int watch_shim(struct flight *flight)
+{
+    flight->poll.data = flight;
+    int failed =
+        uv_poll_init(loop_uv(flight->launcher->options.loop), &flight->poll, flight->pidfd);
+    if (failed == 0) {
+        (void)uv_poll_start(&flight->poll, UV_READABLE, shim_gone);
+    }
+    return failed;
 }
 
 static void fail_launch(struct flight *flight, enum cam_code code, const char *text)
@@ -250,57 +296,40 @@ static void fail_launch(struct flight *flight, enum cam_code code, const char *t
     bury(flight);
 }
 
-static void spawn_failed(uv_handle_t *handle)
-{
-    struct flight *flight = handle->data;
-    fail_launch(flight, flight->err.code, flight->err.text);
-}
-
 static void spawn_shim(struct flight *flight)
 {
-    char path[CAM_PATH_SIZE];
     char attempt[16];
     struct cam_err err = {0};
-    int log_fd = -1;
-    if (attempt_path(flight->job_dir, flight->attempt, "shim.log", path, &err) == CAM_OK) {
-        log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    }
-    if (log_fd < 0) {
-        (void)cam_fail_errno(&err, errno, "%s: cannot open", path);
-        fail_launch(flight, err.code, err.text);
-        return;
-    }
-    (void)snprintf(attempt, sizeof attempt, "%d", flight->attempt);
     hold_at(HOLD_FILES_WRITTEN);
     const char *shim = flight->launcher->options.shim;
-    const char *const args[] = {shim, "--job-dir", flight->job_dir, "--attempt", attempt, NULL};
-    /* Files, never pipes to this process: the shim outlives it. */
-    uv_stdio_container_t stdio[3] = {
-        {.flags = UV_IGNORE},
-        {.flags = UV_INHERIT_FD, .data.fd = log_fd},
-        {.flags = UV_INHERIT_FD, .data.fd = log_fd},
-    };
-    uv_process_options_t options = {
-        .exit_cb = shim_exited,
-        .file = shim,
-        .args = (char **)(uintptr_t)args,
-        .env = flight->environment,
-        .cwd = flight->job_dir,
-        .flags = UV_PROCESS_DETACHED,
-        .stdio_count = 3,
-        .stdio = stdio,
-    };
-    flight->process.data = flight;
-    int failed = uv_spawn(loop_uv(flight->launcher->options.loop), &flight->process, &options);
-    (void)close(log_fd);
-    if (failed != 0) {
-        (void)cam_fail(&flight->err, CAM_IO, "%s: cannot start: %s", shim, uv_strerror(failed));
-        uv_close((uv_handle_t *)&flight->process, spawn_failed);
+    (void)snprintf(attempt, sizeof attempt, "%d", flight->attempt);
+    const char *const argv[] = {shim, "--job-dir", flight->job_dir, "--attempt", attempt, NULL};
+    /* Its output is a file, never a pipe to this process: the shim outlives it. */
+    struct child_request request = {.argv = argv,
+                                    .environment = flight->environment,
+                                    .folder = flight->job_dir,
+                                    .output_fd = flight->log_fd,
+                                    .owner = &flight->owner};
+    enum cam_code rc = child_start(&request, &flight->child, &flight->pidfd, &err);
+    (void)close(flight->log_fd);
+    flight->log_fd = -1;
+    if (rc != CAM_OK) {
+        fail_launch(flight, rc, err.text);
         return;
     }
-    flight->child = true;
-    cam_log(CAM_LOG_INFO, "launcher", "job=%lld attempt=%d ranks=%d shim=%d",
-            (long long)flight->job_id, flight->attempt, flight->order.ranks, flight->process.pid);
+    int failed = watch_shim(flight);
+    if (failed != 0) {
+        (void)syscall(SYS_pidfd_send_signal, flight->pidfd, SIGKILL, NULL, 0);
+        reap(flight);
+        flight->cut_off = true;
+        (void)cam_fail(&err, CAM_IO, "%s: cannot be watched: %s", shim, uv_strerror(failed));
+        cam_log(CAM_LOG_ERROR, "launcher", "%s", err.text);
+        bury(flight);
+        return;
+    }
+    cam_log(CAM_LOG_INFO, "launcher", "job=%lld attempt=%d ranks=%d user=%lld shim=%d",
+            (long long)flight->job_id, flight->attempt, flight->order.ranks,
+            (long long)flight->owner.uid, (int)flight->child);
 }
 
 /* Whatever is in the job's folder is the job's own, or it is not read. */
@@ -309,6 +338,8 @@ static enum cam_code claim(struct flight *flight, bool first_start)
     struct jobs_claim wanted = {.queue = flight->launcher->options.queue,
                                 .job_id = flight->job_id,
                                 .submitted_at_ms = flight->submitted_at_ms,
+                                .owner_uid = flight->owner.uid,
+                                .owner_gid = flight->owner.gid,
                                 .first_start = first_start};
     enum cam_code rc = jobs_folder_claim(flight->job_dir, &wanted, flight->said, &flight->err);
     flight->foreign = rc != CAM_OK;
@@ -324,9 +355,23 @@ static void tell_what_was_moved(const struct flight *flight)
     }
 }
 
-static void launch_work(void *context)
+static enum cam_code open_log(struct flight *flight)
 {
-    struct flight *flight = context;
+    char path[CAM_PATH_SIZE];
+    enum cam_code rc =
+        attempt_path(flight->job_dir, flight->attempt, "shim.log", path, &flight->err);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    flight->log_fd =
+        open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    return flight->log_fd < 0 ? cam_fail_errno(&flight->err, errno, "%s: cannot open", path)
+                              : CAM_OK;
+}
+
+/* Everything below the job's folder, with its owner's rights. */
+static enum cam_code write_folder(struct flight *flight)
+{
     const struct launcher_options *options = &flight->launcher->options;
     struct attempt_surroundings around = {.queue = options->queue,
                                           .endpoint = options->endpoint,
@@ -335,13 +380,35 @@ static void launch_work(void *context)
                                           .cores = options->cores,
                                           .kill_grace_ms = options->kill_grace_ms,
                                           .log_bytes_max = options->log_bytes_max};
+    enum cam_code rc = owner_enter(&flight->owner, &flight->err);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    rc = attempt_folder_write(flight->job_dir, &flight->order, &around, flight->said, &flight->err);
+    if (rc == CAM_OK) {
+        rc = open_log(flight);
+    }
+    owner_leave(&flight->owner);
+    return rc;
+}
+
+static void launch_work(void *context)
+{
+    struct flight *flight = context;
     flight->rc = claim(flight, flight->attempt == 1);
     if (flight->rc == CAM_OK) {
-        flight->rc = attempt_folder_write(flight->job_dir, &flight->order, &around, flight->said,
-                                          &flight->err);
+        flight->rc = owner_resolve(flight->order.owner_uid, flight->order.owner_gid, &flight->owner,
+                                   &flight->err);
     }
-    flight->environment =
-        attempt_folder_environment(flight->order.env_json, flight->scratch, flight->arena);
+    if (flight->rc == CAM_OK) {
+        flight->rc =
+            jobs_folder_create(flight->job_dir, flight->owner.uid, flight->owner.gid, &flight->err);
+    }
+    if (flight->rc == CAM_OK) {
+        flight->rc = write_folder(flight);
+    }
+    flight->environment = attempt_folder_environment(flight->order.env_json, &flight->owner,
+                                                     flight->scratch, flight->arena);
     if (flight->rc == CAM_OK && flight->environment == NULL) {
         flight->rc = cam_fail(&flight->err, CAM_NO_MEMORY, "the daemon is short of memory");
     }
@@ -365,7 +432,7 @@ static void launch(void *self, const struct launch_order *order)
 {
     struct launcher *launcher = self;
     hold_at(HOLD_ROW_COMMITTED);
-    struct flight *flight = flight_begin(launcher, order->job_id, order->attempt, order->scratch);
+    struct flight *flight = flight_begin(launcher, order);
     if (flight == NULL) {
         struct post_mortem mortem = {.job_id = order->job_id,
                                      .attempt = order->attempt,
@@ -377,7 +444,6 @@ static void launch(void *self, const struct launch_order *order)
     struct cam_arena *arena = flight->arena;
     flight->order = *order;
     flight->order.scratch = flight->scratch;
-    flight->submitted_at_ms = order->submitted_at_ms;
     flight->order.spec_text = cam_arena_strdup(arena, order->spec_text);
     flight->order.file_name = cam_arena_strdup(arena, order->file_name);
     flight->order.base_dir = cam_arena_strdup(arena, order->base_dir);
@@ -394,16 +460,27 @@ static void launch(void *self, const struct launch_order *order)
 
 /* ---------------------------------------------------------------- adopting */
 
-static void poll_closed(uv_handle_t *handle)
+/* With the owner's rights. */
+static void find_in_folder(struct flight *flight)
 {
-    bury(handle->data);
-}
-
-static void shim_gone(uv_poll_t *poll, int status, int events)
-{
-    (void)status;
-    (void)events;
-    uv_close((uv_handle_t *)poll, poll_closed); /* a pidfd is readable once its process has ended */
+    struct cam_err err;
+    struct attempt_found found = {.pidfd = -1};
+    flight->rc = attempt_folder_find(flight->job_dir, flight->attempt, flight->owner.uid, &found,
+                                     &flight->err);
+    flight->finding = found.finding;
+    flight->pidfd = found.pidfd;
+    flight->rebooted = found.rebooted;
+    if (flight->rc != CAM_OK || flight->finding != ATTEMPT_LIVES) {
+        return;
+    }
+    flight->mortem.job_id = flight->job_id;
+    flight->mortem.attempt = flight->attempt;
+    attempt_folder_read(flight->job_dir, &flight->mortem);
+    if (attempt_folder_point(flight->job_dir, flight->attempt, flight->launcher->options.endpoint,
+                             &err) != CAM_OK) {
+        (void)snprintf(flight->mortem.warning, sizeof flight->mortem.warning,
+                       "its ranks cannot be told where to report: %.900s", err.text);
+    }
 }
 
 static void find_work(void *context)
@@ -411,19 +488,15 @@ static void find_work(void *context)
     struct flight *flight = context;
     flight->rc = claim(flight, false);
     if (flight->rc == CAM_OK) {
-        flight->rc = attempt_folder_find(flight->job_dir, flight->attempt, &flight->finding,
-                                         &flight->pidfd, &flight->rebooted, &flight->err);
+        flight->rc =
+            jobs_folder_create(flight->job_dir, flight->owner.uid, flight->owner.gid, &flight->err);
     }
-    if (flight->rc == CAM_OK && flight->finding == ATTEMPT_LIVES) {
-        flight->mortem.job_id = flight->job_id;
-        flight->mortem.attempt = flight->attempt;
-        attempt_folder_read(flight->job_dir, &flight->mortem);
-        struct cam_err err;
-        if (attempt_folder_point(flight->job_dir, flight->attempt,
-                                 flight->launcher->options.endpoint, &err) != CAM_OK) {
-            (void)snprintf(flight->mortem.warning, sizeof flight->mortem.warning,
-                           "its ranks cannot be told where to report: %.900s", err.text);
-        }
+    if (flight->rc == CAM_OK) {
+        flight->rc = owner_enter(&flight->owner, &flight->err);
+    }
+    if (flight->rc == CAM_OK) {
+        find_in_folder(flight);
+        owner_leave(&flight->owner);
     }
 }
 
@@ -453,8 +526,7 @@ static void find_done(void *context)
         bury(flight);
         return;
     }
-    int failed =
-        uv_poll_init(loop_uv(flight->launcher->options.loop), &flight->poll, flight->pidfd);
+    int failed = watch_shim(flight);
     if (failed != 0) {
         cam_log(CAM_LOG_ERROR, "launcher", "job=%lld attempt=%d cannot be watched yet: %s",
                 (long long)flight->job_id, flight->attempt, uv_strerror(failed));
@@ -467,28 +539,24 @@ static void find_done(void *context)
     }
     struct post_mortem so_far = flight->mortem;
     flight->mortem = (struct post_mortem){0};
-    flight->poll.data = flight;
-    (void)uv_poll_start(&flight->poll, UV_READABLE, shim_gone);
     if (flight->kill_wanted) {
         (void)syscall(SYS_pidfd_send_signal, flight->pidfd, SIGTERM, NULL, 0);
     }
     core_adopted(flight->launcher->core, &so_far);
 }
 
-static void adopt(void *self, int64_t job_id, int attempt, const char *scratch,
-                  int64_t submitted_at_ms)
+static void adopt(void *self, const struct launch_order *order)
 {
     struct launcher *launcher = self;
-    struct flight *flight = flight_begin(launcher, job_id, attempt, scratch);
+    struct flight *flight = flight_begin(launcher, order);
     if (flight == NULL) {
         /* Its slots would be taken for ever; the next daemon finds it as this one did. */
         struct cam_err err;
         (void)cam_fail(&err, CAM_NO_MEMORY, "job %lld: too little memory to watch its attempt %d",
-                       (long long)job_id, attempt);
+                       (long long)order->job_id, order->attempt);
         core_fatal(launcher->core, &err);
         return;
     }
-    flight->submitted_at_ms = submitted_at_ms;
     flight->adopting = true;
     flight->cut_off = true;
     pool(flight, find_work, find_done);
@@ -502,9 +570,7 @@ static void kill_attempt(void *self, int64_t job_id, int attempt)
             continue;
         }
         flight->kill_wanted = true;
-        if (flight->child) {
-            (void)uv_process_kill(&flight->process, SIGTERM);
-        } else if (flight->pidfd >= 0 && !flight->adopting) {
+        if (flight->pidfd >= 0 && !flight->adopting) {
             (void)syscall(SYS_pidfd_send_signal, flight->pidfd, SIGTERM, NULL, 0);
         }
     }

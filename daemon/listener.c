@@ -30,7 +30,7 @@ static void allow_or_refuse(struct listener *listener, struct stream *stream)
     int64_t uid = -1;
     int64_t gid = -1;
     enum cam_code rc = stream_peer(stream, &uid, &gid, &err);
-    if (rc == CAM_OK && (uid == 0 || uid == (int64_t)getuid())) {
+    if (rc == CAM_OK && (listener->options.everybody || uid == 0 || uid == (int64_t)getuid())) {
         listener->options.accepted(listener->options.stream.handlers.self, stream, uid, gid);
         stream_begin(stream);
         return;
@@ -81,12 +81,27 @@ static enum cam_code listen_on(struct listener *listener, struct cam_err *err)
     mode_t before = umask(0177);
     int failed = uv_pipe_bind(&listener->pipe, listener->path);
     (void)umask(before);
+    if (failed == 0 && listener->options.everybody && chmod(listener->path, 0666) != 0) {
+        return cam_fail_errno(err, errno, "%s: cannot let users connect", listener->path);
+    }
     if (failed == 0) {
         failed = uv_listen((uv_stream_t *)&listener->pipe, WAITING_CONNECTIONS, connection);
     }
     return failed == 0 ? CAM_OK
                        : cam_fail(err, CAM_IO, "%s: cannot listen: %s", listener->path,
                                   uv_strerror(failed));
+}
+
+static enum cam_code make_folder(const struct listener *listener, const char *folder,
+                                 struct cam_err *err)
+{
+    /* One that is there is as whoever made it wants it: a group's, say. */
+    bool made = access(folder, F_OK) != 0;
+    enum cam_code rc = cam_folder_create(folder, 0700, err);
+    if (rc == CAM_OK && made && listener->options.everybody && chmod(folder, 0755) != 0) {
+        rc = cam_fail_errno(err, errno, "%s: cannot let users connect", folder);
+    }
+    return rc;
 }
 
 static void pipe_closed(uv_handle_t *handle)
@@ -118,7 +133,7 @@ enum cam_code listener_open(const struct listener_options *options, struct liste
     char *slash = strrchr(folder, '/');
     if (rc == CAM_OK && slash != NULL && slash != folder) {
         *slash = '\0';
-        rc = cam_folder_create(folder, 0700, err);
+        rc = make_folder(listener, folder, err);
     }
     if (rc == CAM_OK) {
         rc = lock_beside(listener, err);

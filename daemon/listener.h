@@ -1,5 +1,5 @@
 /*
- * A Unix socket that accepts connections of the daemon's own user and of root.
+ * A Unix socket that accepts connections of the daemon's own user and of root, or of everybody.
  * A lock beside the socket keeps a second daemon from unlinking a live one.  Loop thread.
  */
 #ifndef LISTENER_H
@@ -11,7 +11,8 @@
 struct listener;
 
 struct listener_options {
-    const char *path; /* of the socket, mode 0600; its folder is made when missing */
+    const char *path; /* of the socket; its folder is made when missing */
+    bool everybody;   /* the socket is 0666 and its new folder 0755; otherwise 0600 and 0700 */
     struct stream_options stream;
     /* An accepted, allowed peer; reading starts after it returns. */
     void (*accepted)(void *self, struct stream *stream, int64_t uid, int64_t gid);

@@ -52,6 +52,8 @@ struct live {
     int attempt;
     int rank_count;
     struct live_rank *ranks;
+    int64_t owner_uid; /* of the job: owner.h */
+    int64_t owner_gid;
     char job_dir[CAM_PATH_SIZE];
     uint8_t token[ATTEMPT_TOKEN_BYTES];
     bool token_known;

@@ -180,7 +180,9 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     (void)signal(SIGPIPE, SIG_IGN);
-    (void)umask(0077); /* job files, logs and weights are the user's own */
+    (void)signal(SIGCHLD,
+                 SIG_DFL); /* ignored, as some parents leave it, shims are not waited for */
+    (void)umask(0077);     /* job files, logs and weights are the user's own */
     /* Reads and checks of jobs share libuv's pool: four threads would let four slow ones (data on
      * a sleeping network disk) keep everybody waiting. */
     (void)setenv("UV_THREADPOOL_SIZE", "8", 0);

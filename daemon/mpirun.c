@@ -2,6 +2,7 @@
 
 #include "daemon/ask.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,7 +91,7 @@ enum cam_code mpirun_examine(const char *path, struct mpirun *out, struct cam_er
     const char *const argv[] = {path, "--version", NULL};
     enum cam_code rc = cam_path(out->path, err, "%s", path);
     if (rc == CAM_OK) {
-        rc = ask_program(argv, NULL, text, sizeof text, &status, err);
+        rc = ask_program(&(struct ask){.argv = argv}, text, sizeof text, &status, err);
     }
     if (rc != CAM_OK) {
         return rc;
@@ -109,12 +110,10 @@ size_t mpirun_words(const struct mpirun *mpirun, const char *ranks, const char *
 {
     const struct dialect *dialect = dialect_of(mpirun->major);
     size_t count = 0;
+    assert(dialect != NULL); /* mpirun_examine has refused other versions */
     words[count++] = mpirun->path;
     words[count++] = "-n";
     words[count++] = ranks;
-    if (geteuid() == 0) {
-        words[count++] = "--allow-run-as-root";
-    }
     for (size_t i = 0; i < dialect->count; i++) {
         words[count++] = dialect->words[i] == SCRATCH ? scratch : dialect->words[i];
     }

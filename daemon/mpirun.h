@@ -26,7 +26,8 @@ CAM_CHECKED enum cam_code mpirun_examine(const char *path, struct mpirun *out, s
 int mpirun_major(const char *text);
 
 /* The words up to the program that the ranks run; ranks is a number in words.  All are the
- * caller's or constants.  scratch: the attempt's private folder. */
+ * caller's or constants.  scratch: the attempt's private folder.  Ranks of root need
+ * --allow-run-as-root after them. */
 size_t mpirun_words(const struct mpirun *mpirun, const char *ranks, const char *scratch,
                     const char *words[MPIRUN_WORDS_MAX]);
 

@@ -5,6 +5,7 @@
 #include "cambrian.pb-c.h"
 #include "daemon/epoch_log.h"
 #include "daemon/listener.h"
+#include "daemon/owner.h"
 #include "daemon/stream.h"
 
 #include <stdio.h>
@@ -15,6 +16,7 @@ enum { METRICS_MAX = 256 };
 /* A connected rank; peer is unknown until its token was right. */
 struct rank_peer {
     struct rank_peer *next;
+    int64_t uid;
     struct stream *stream;
     int64_t job_id; /* 0: has not shown its token */
     int attempt;
@@ -30,14 +32,13 @@ struct reports {
 static void accepted(void *self, struct stream *stream, int64_t uid, int64_t gid)
 {
     struct reports *reports = self;
-    (void)uid;
     (void)gid;
     struct rank_peer *peer = cam_alloc(1, sizeof *peer);
     if (peer == NULL) {
         stream_close(stream);
         return;
     }
-    *peer = (struct rank_peer){.next = reports->peers, .stream = stream};
+    *peer = (struct rank_peer){.next = reports->peers, .uid = uid, .stream = stream};
     reports->peers = peer;
     stream_set_data(stream, peer);
 }
@@ -72,13 +73,18 @@ static bool token_is(struct live *live, const ProtobufCBinaryData *shown)
     if (!live->token_known) {
         char path[CAM_PATH_SIZE];
         struct cam_err ignored;
+        struct owner owner;
         char *bytes = NULL;
         size_t size = 0;
+        owner_plain(live->owner_uid, live->owner_gid, &owner);
         if (attempt_path(live->job_dir, live->attempt, "token", path, &ignored) == CAM_OK &&
-            cam_file_read(path, ATTEMPT_TOKEN_BYTES, &bytes, &size, &ignored) == CAM_OK &&
-            size == ATTEMPT_TOKEN_BYTES) {
-            memcpy(live->token, bytes, size);
-            live->token_known = true;
+            owner_enter(&owner, &ignored) == CAM_OK) {
+            if (cam_file_read_plain(path, ATTEMPT_TOKEN_BYTES, &bytes, &size, &ignored) == CAM_OK &&
+                size == ATTEMPT_TOKEN_BYTES) {
+                memcpy(live->token, bytes, size);
+                live->token_known = true;
+            }
+            owner_leave(&owner);
         }
         cam_free(bytes);
     }
@@ -90,8 +96,8 @@ static void take_hello(struct reports *reports, struct rank_peer *peer, uint64_t
                        const Cam__ReportHello *hello)
 {
     struct live *live = core_live(reports->core, hello->job_id, hello->attempt);
-    if (live == NULL || !token_is(live, &hello->token) || hello->rank < 0 ||
-        hello->rank >= live->rank_count) {
+    if (live == NULL || !owner_admits(live->owner_uid, peer->uid) ||
+        !token_is(live, &hello->token) || hello->rank < 0 || hello->rank >= live->rank_count) {
         stream_send_error(peer->stream, request_id, CAM_DENIED,
                           "this token is not of a live attempt");
         stream_finish(peer->stream);
@@ -201,7 +207,8 @@ static void received(void *self, struct stream *stream, const Cam__Envelope *env
 }
 
 enum cam_code reports_open(struct loop *loop, struct core *core, const char *path,
-                           int64_t frame_limit_ms, struct reports **out, struct cam_err *err)
+                           const struct reports_limits *limits, struct reports **out,
+                           struct cam_err *err)
 {
     struct reports *reports = cam_alloc(1, sizeof *reports);
     if (reports == NULL) {
@@ -210,9 +217,10 @@ enum cam_code reports_open(struct loop *loop, struct core *core, const char *pat
     reports->core = core;
     struct listener_options options = {
         .path = path,
+        .everybody = limits->everybody,
         .stream = {.loop = loop,
                    .handlers = {reports, received, closed},
-                   .frame_limit_ms = frame_limit_ms},
+                   .frame_limit_ms = limits->frame_limit_ms},
         .accepted = accepted,
     };
     enum cam_code rc = listener_open(&options, &reports->listener, err);

@@ -14,9 +14,14 @@
 
 struct reports;
 
+struct reports_limits {
+    int64_t frame_limit_ms;
+    bool everybody; /* ranks of all users connect, each with its own job's token */
+};
+
 /* Listens on the Unix socket at path. */
 CAM_CHECKED enum cam_code reports_open(struct loop *loop, struct core *core, const char *path,
-                                       int64_t frame_limit_ms, struct reports **out,
+                                       const struct reports_limits *limits, struct reports **out,
                                        struct cam_err *err);
 void reports_close(struct reports *reports);
 

@@ -11,7 +11,7 @@
 
 enum { FILE_BYTES_MAX = 256 * 1024, NAME_SIZE = 64 };
 
-enum setting_kind { SETTING_PATH, SETTING_NUMBER, SETTING_FLAG };
+enum setting_kind { SETTING_PATH, SETTING_NUMBER, SETTING_FLAG, SETTING_CHOICE };
 
 struct setting {
     const char *name;
@@ -21,8 +21,9 @@ struct setting {
     int64_t start;  /* number: default and range, in the field's unit */
     int64_t least;
     int64_t most;
-    const char *start_text; /* path: default */
-    const char *unit;       /* of what the user writes; "s" is stored as ms, "MiB" as bytes */
+    const char *start_text; /* path, choice: default */
+    const char *unit;       /* of what the user writes; "s" is stored as ms, "MiB" as bytes; of a
+                             * choice its words, "own|all", of which the place is stored */
     const char *help;
 };
 
@@ -43,6 +44,9 @@ static const struct setting SETTINGS[] = {
                  "$XDG_RUNTIME_DIR/cambrian/cambriand.sock or STATE/cambriand.sock for users)"),
     PATH_SETTING("scratch-dir", scratch_dir, "/dev/shm", "for the ranks' shared memory; on tmpfs"),
     PATH_SETTING("mpirun", mpirun, "", "Open MPI's mpirun (default: found on PATH)"),
+    {"users", SETTING_CHOICE, FIELD(users), false, 0, 0, 0, "own", "own|all",
+     "who may connect: the daemon's own user and root, or (a daemon of root's) every local user, "
+     "whose jobs then run as themselves"},
     {"slots", SETTING_NUMBER, FIELD(slots), false, 0, 0, 4096, NULL, "ranks",
      "ranks that may run at once; 0: as many as GPUs, without GPUs as cores"},
     {"stop-grace", SETTING_NUMBER, FIELD(stop_grace_ms), false, 60, 1, 86400, NULL, "s",
@@ -112,12 +116,32 @@ static enum cam_code find_setting(const char *name, const struct setting **out, 
                : cam_fail(err, CAM_INVALID, "unknown setting '%s', did you mean '%s'?", name, near);
 }
 
+static enum cam_code assign_choice(struct settings *settings, const struct setting *setting,
+                                   const char *value, struct cam_err *err)
+{
+    int64_t place = 0;
+    size_t length = strlen(value);
+    for (const char *word = setting->unit; *word != '\0'; place++) {
+        size_t size = strcspn(word, "|");
+        if (size == length && strncmp(word, value, size) == 0) {
+            *(int64_t *)field_of(settings, setting) = place;
+            return CAM_OK;
+        }
+        word += size + (word[size] == '|' ? 1 : 0);
+    }
+    return cam_fail(err, CAM_INVALID, "%s: found '%.200s', %s are allowed", setting->name, value,
+                    setting->unit);
+}
+
 static enum cam_code assign(struct settings *settings, const struct setting *setting,
                             const char *value, struct cam_err *err)
 {
     if (setting->kind == SETTING_FLAG) {
         *(bool *)field_of(settings, setting) = true;
         return CAM_OK;
+    }
+    if (setting->kind == SETTING_CHOICE) {
+        return assign_choice(settings, setting, value, err);
     }
     if (setting->kind == SETTING_PATH) {
         int length = snprintf(field_of(settings, setting), CAM_PATH_SIZE, "%s", value);

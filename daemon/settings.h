@@ -13,12 +13,16 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* Who may connect. */
+enum settings_users { USERS_OWN, USERS_ALL };
+
 struct settings {
     char state_dir[CAM_PATH_SIZE];   /* "": the default place */
     char jobs_dir[CAM_PATH_SIZE];    /* "": STATE/jobs */
     char socket[CAM_PATH_SIZE];      /* "": the default place */
     char scratch_dir[CAM_PATH_SIZE]; /* on tmpfs */
     char mpirun[CAM_PATH_SIZE];      /* "": found on PATH */
+    int64_t users;                   /* enum settings_users */
     int64_t slots;                   /* 0: GPUs, else cores */
     int64_t stop_grace_ms;
     int64_t kill_grace_ms;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -36,12 +37,15 @@ enum cam_code state_folder_check_type(const char *path, int64_t f_type, struct c
     return CAM_OK;
 }
 
-enum cam_code state_folder_prepare(const char *path, struct cam_err *err)
+enum cam_code state_folder_prepare(const char *path, bool everybody, struct cam_err *err)
 {
     struct statfs status;
     enum cam_code rc = cam_folder_create(path, 0700, err);
     if (rc != CAM_OK) {
         return rc;
+    }
+    if (everybody && chmod(path, 0711) != 0) {
+        return cam_fail_errno(err, errno, "%s: cannot let users through to their jobs", path);
     }
     if (statfs(path, &status) != 0) {
         return cam_fail_errno(err, errno, "%s: cannot tell its file system", path);

@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Refuses a file system on which SQLite's locks and shared memory cannot be relied on (NFS, CIFS,
@@ -13,8 +14,10 @@
 CAM_CHECKED enum cam_code state_folder_check_type(const char *path, int64_t f_type,
                                                   struct cam_err *err);
 
-/* Creates the folder (0700) where missing, and checks what it lies on. */
-CAM_CHECKED enum cam_code state_folder_prepare(const char *path, struct cam_err *err);
+/* Creates the folder (0700) where missing, and checks what it lies on.  everybody: 0711, since the
+ * report socket and, by default, the jobs' folders are in it; its files stay 0600. */
+CAM_CHECKED enum cam_code state_folder_prepare(const char *path, bool everybody,
+                                               struct cam_err *err);
 
 /* Takes the folder's lock for this process, waiting up to wait_ms, and writes the pid into it.
  * The descriptor stays open until the process ends.  CAM_CONFLICT names the daemon that has it. */

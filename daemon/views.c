@@ -20,7 +20,7 @@ enum {
     "id, name, kind, state, attempt_ranks, attempt, epochs_finished, epochs, step, "               \
     "steps_per_epoch, submitted_at_ms, started_at_ms, ended_at_ms, weights_sha256, error_code, "   \
     "error_text, error_rank, error_step, numeric_profile, ranks_min, ranks_max, priority, "        \
-    "not_before_ms, batch, bytes_per_rank, flops_per_step, parameters "
+    "not_before_ms, batch, bytes_per_rank, flops_per_step, parameters, owner_uid "
 
 struct views {
     struct database *db;
@@ -129,6 +129,7 @@ static Cam__Job *read_job(const struct views *views, const struct query *q, stru
     job->bytes_per_rank = query_int(q, 24);
     job->flops_per_step = query_int(q, 25);
     job->parameters = query_int(q, 26);
+    job->owner_uid = query_int(q, 27);
     char *folder = cam_arena_printf(arena, "%s/%lld", views->jobs_dir, (long long)job->id);
     job->job_dir = folder == NULL ? job->job_dir : folder;
     return job;
@@ -387,6 +388,27 @@ enum cam_code views_status(struct views *views, Cam__StatusReply *out, struct ca
     (void)pthread_mutex_unlock(&views->mutex);
     out->database_bytes = pages;
     out->schema_version = (int32_t)version;
+    return rc;
+}
+
+enum cam_code views_owner(struct views *views, int64_t id, int64_t *uid_out, int64_t *gid_out,
+                          struct cam_err *err)
+{
+    struct query q;
+    enum cam_code rc = enter(views, err);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    rc = database_query(views->db, &q, err, "SELECT owner_uid, owner_gid FROM jobs WHERE id = ?",
+                        "i", id);
+    if (rc == CAM_OK && query_next(&q, &rc, err)) {
+        *uid_out = query_int(&q, 0);
+        *gid_out = query_int(&q, 1);
+    } else if (rc == CAM_OK) {
+        rc = cam_fail(err, CAM_NOT_FOUND, "no job %lld", (long long)id);
+    }
+    query_end(&q);
+    (void)pthread_mutex_unlock(&views->mutex);
     return rc;
 }
 

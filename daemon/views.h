@@ -50,6 +50,10 @@ CAM_CHECKED enum cam_code views_events(struct views *views, const Cam__EventsReq
 CAM_CHECKED enum cam_code views_status(struct views *views, Cam__StatusReply *out,
                                        struct cam_err *err);
 
+/* Whose a job is.  CAM_NOT_FOUND. */
+CAM_CHECKED enum cam_code views_owner(struct views *views, int64_t id, int64_t *uid_out,
+                                      int64_t *gid_out, struct cam_err *err);
+
 /* Where a job's weights are, relative to its folder; "" while it has none.  Its last attempt. */
 CAM_CHECKED enum cam_code views_files(struct views *views, int64_t id, struct cam_arena *arena,
                                       const char **model_path_out, int *attempt_out,

@@ -34,7 +34,7 @@ static enum cam_code read_record(const char *path, json_t **out, struct cam_err 
 {
     char *text = NULL;
     size_t size = 0;
-    enum cam_code rc = cam_file_read(path, RECORD_BYTES_MAX, &text, &size, err);
+    enum cam_code rc = cam_file_read_plain(path, RECORD_BYTES_MAX, &text, &size, err);
     if (rc != CAM_OK) {
         return rc;
     }

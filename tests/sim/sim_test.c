@@ -195,20 +195,19 @@ static void port_launch(void *self, const struct launch_order *order)
                                  .ends_ms = sim->now_ms + 100 + (int64_t)chance(sim, 20000)};
 }
 
-static void port_adopt(void *self, int64_t job_id, int attempt, const char *scratch,
-                       int64_t submitted_at_ms)
+static void port_adopt(void *self, const struct launch_order *order)
 {
     struct sim *sim = self;
-    (void)scratch;
-    (void)submitted_at_ms;
-    struct pretend *pretend = find_pretend(sim, job_id);
-    if (pretend != NULL && pretend->attempt == attempt) {
+    struct pretend *pretend = find_pretend(sim, order->job_id);
+    if (pretend != NULL && pretend->attempt == order->attempt) {
         sim->adopt_asked[pretend - sim->running] = true;
         return;
     }
     /* The last daemon died between the commit and the launch, or the end was never stored. */
-    struct post_mortem mortem = {
-        .job_id = job_id, .attempt = attempt, .never_started = true, .exit.exit_code = -1};
+    struct post_mortem mortem = {.job_id = order->job_id,
+                                 .attempt = order->attempt,
+                                 .never_started = true,
+                                 .exit.exit_code = -1};
     core_ended(sim->core, &mortem);
 }
 
@@ -303,7 +302,10 @@ static void change_some_job(struct sim *sim)
                                             JOB_EVENT_RESUME};
     if (sim->acknowledged > 0) {
         int64_t id = 1 + (int64_t)chance(sim, (uint64_t)sim->acknowledged);
-        core_change(sim->core, id, EVENTS[chance(sim, 4)], chance(sim, 2) == 0, NULL, NULL);
+        core_change(sim->core,
+                    &(struct core_wish){
+                        .id = id, .event = EVENTS[chance(sim, 4)], .now = chance(sim, 2) == 0},
+                    NULL, NULL);
     }
 }
 
@@ -464,9 +466,13 @@ static void settle(struct sim *sim)
             step(sim);
         }
         for (int64_t id = 1; id <= sim->acknowledged; id++) {
-            core_change(sim->core, id, JOB_EVENT_RELEASE, false, NULL, NULL);
+            core_change(sim->core,
+                        &(struct core_wish){.id = id, .event = JOB_EVENT_RELEASE, .now = false},
+                        NULL, NULL);
             if (round > 10) {
-                core_change(sim->core, id, JOB_EVENT_CANCEL, false, NULL, NULL);
+                core_change(sim->core,
+                            &(struct core_wish){.id = id, .event = JOB_EVENT_CANCEL, .now = false},
+                            NULL, NULL);
             }
         }
     }

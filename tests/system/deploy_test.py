@@ -12,6 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from harness import BUILD  # noqa: E402
 
 UNIT = (BUILD / "deploy" / "cambriand.service").read_text()
+USER_UNIT = (BUILD / "deploy" / "user" / "cambriand.service").read_text()
 
 
 class Deploy(unittest.TestCase):
@@ -19,6 +20,16 @@ class Deploy(unittest.TestCase):
         for line in ("Type=notify", "KillMode=process", "OOMPolicy=continue",
                      "Restart=on-failure", "TasksMax=infinity", "RuntimeDirectoryPreserve=yes"):
             self.assertIn(f"\n{line}\n", UNIT)
+            self.assertIn(f"\n{line}\n", USER_UNIT)
+
+    def test_one_serves_all_and_one_its_user(self):
+        for line in ("--users all ", "StateDirectoryMode=0711\n", "RuntimeDirectoryMode=0755\n",
+                     "WantedBy=multi-user.target\n"):
+            self.assertIn(line, UNIT)
+        for line in ("--users own ", "StateDirectoryMode=0700\n", "RuntimeDirectoryMode=0700\n",
+                     "WantedBy=default.target\n"):
+            self.assertIn(line, USER_UNIT)
+        self.assertNotIn("@", UNIT + USER_UNIT, "all is filled in")
 
     @unittest.skipUnless(shutil.which("systemd-analyze"), "no systemd-analyze here")
     def test_systemd_understands_it(self):

@@ -37,21 +37,19 @@ static void test_a_live_attempt_is_found_whatever_the_disk_takes(void **state)
     char job_dir[] = "/tmp/cambrian-adopt-XXXXXX";
     char path[CAM_PATH_SIZE];
     struct cam_err err = {0};
-    enum attempt_finding finding = ATTEMPT_ENDED;
-    bool rebooted = true;
-    int pidfd = -1;
+    struct attempt_found found;
     assert_non_null(mkdtemp(job_dir));
     int lock = play_shim(job_dir);
     ASSERT_OK(attempt_folder_point(job_dir, 1, "unix:/a", &err), err);
     ASSERT_OK(attempt_path(job_dir, 1, "endpoint.tmp", path, &err), err);
     ASSERT_OK(cam_folder_create(path, 0700, &err), err); /* where the new file would be made */
-    ASSERT_OK(attempt_folder_find(job_dir, 1, &finding, &pidfd, &rebooted, &err), err);
-    assert_int_equal(ATTEMPT_LIVES, finding);
-    assert_true(pidfd >= 0);
-    assert_false(rebooted);
+    ASSERT_OK(attempt_folder_find(job_dir, 1, getuid(), &found, &err), err);
+    assert_int_equal(ATTEMPT_LIVES, found.finding);
+    assert_true(found.pidfd >= 0);
+    assert_false(found.rebooted);
     ASSERT_OK(attempt_folder_point(job_dir, 1, "unix:/a", &err), err); /* as it stands */
     assert_int_not_equal(CAM_OK, attempt_folder_point(job_dir, 1, "unix:/b", &err));
-    (void)close(pidfd);
+    (void)close(found.pidfd);
     (void)close(lock);
     ASSERT_OK(cam_folder_remove(job_dir, &err), err);
 }

@@ -77,13 +77,10 @@ static void launch(void *self, const struct launch_order *order)
     ((struct outside *)self)->launched++;
 }
 
-static void adopt(void *self, int64_t job_id, int attempt, const char *scratch,
-                  int64_t submitted_at_ms)
+static void adopt(void *self, const struct launch_order *order)
 {
     (void)self;
-    (void)attempt;
-    (void)submitted_at_ms;
-    fail_msg("job %lld adopted from %s", (long long)job_id, scratch);
+    fail_msg("job %lld adopted from %s", (long long)order->job_id, order->scratch);
 }
 
 static void kill_attempt(void *self, int64_t job_id, int attempt)
@@ -176,9 +173,15 @@ static void test_a_resumed_job_still_waits_for_others(void **state)
     second.after_count = 1;
     core_submit(outside->core, &second, submitted, outside);
     store_deliver(outside->store);
-    core_change(outside->core, outside->last_id, JOB_EVENT_CANCEL, false, answered, outside);
+    core_change(
+        outside->core,
+        &(struct core_wish){.id = outside->last_id, .event = JOB_EVENT_CANCEL, .now = false},
+        answered, outside);
     store_deliver(outside->store);
-    core_change(outside->core, outside->last_id, JOB_EVENT_RESUME, false, answered, outside);
+    core_change(
+        outside->core,
+        &(struct core_wish){.id = outside->last_id, .event = JOB_EVENT_RESUME, .now = false},
+        answered, outside);
     store_deliver(outside->store);
     store_deliver(outside->store);
     assert_int_equal(0, outside->launched);
@@ -337,11 +340,17 @@ static void test_a_waiting_job_is_cancelled(void **state)
     end_attempt(outside, 1, CAM_OK, "");
     pass(outside, 0);
     expect_reason(outside, "waits: it differs");
-    core_change(outside->core, outside->last_id, JOB_EVENT_CANCEL, false, answered, outside);
+    core_change(
+        outside->core,
+        &(struct core_wish){.id = outside->last_id, .event = JOB_EVENT_CANCEL, .now = false},
+        answered, outside);
     pass(outside, 120000);
     assert_int_equal(1, outside->launched);
     expect_reason(outside, "");
-    core_change(outside->core, outside->last_id, JOB_EVENT_RESUME, false, answered, outside);
+    core_change(
+        outside->core,
+        &(struct core_wish){.id = outside->last_id, .event = JOB_EVENT_RESUME, .now = false},
+        answered, outside);
     pass(outside, 0);
     assert_int_equal(1, outside->launched);
     expect_reason(outside, "waits: it differs");

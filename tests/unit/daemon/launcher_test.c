@@ -96,7 +96,12 @@ static void test_no_adoption_is_forgotten_for_lack_of_memory(void **state)
     do {
         core->fatal = 0;
         cam_fault_after(refused++);
-        scene->port.adopt(scene->port.self, 1, 1, "/dev/shm/cambrian-none", 0);
+        scene->port.adopt(scene->port.self,
+                          &(struct launch_order){.job_id = 1,
+                                                 .attempt = 1,
+                                                 .scratch = "/dev/shm/cambrian-none",
+                                                 .owner_uid = getuid(),
+                                                 .owner_gid = getgid()});
         cam_fault_after(-1);
         assert_int_equal(0, core->ended);
     } while (core->fatal > 0);
