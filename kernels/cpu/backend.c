@@ -157,6 +157,9 @@ static enum cam_code step_create(struct executable *executable, struct cpu_step 
     if (op == OP_MATMUL) {
         return matmul_step_create(step, err);
     }
+    if (is_product(op) && winograd_step_applies(executable->instance, step->plan, step->step)) {
+        return winograd_step_create(executable, step, err);
+    }
     if (is_product(op)) {
         return tap_step_applies(step->plan, step->step) ? tap_step_create(step, err)
                                                         : conv_step_create(executable, step, err);

@@ -83,4 +83,10 @@ enum cam_code tap_step_create(struct cpu_step *step, struct cam_err *err);
 /* Whether the shapes of a convolution are ones that tap.c is faster at. */
 bool tap_step_applies(const struct plan *plan, const struct plan_step *step);
 
+/* Whether a convolution is of the kind that winograd.c is faster at. */
+bool winograd_step_applies(const struct backend_instance *instance, const struct plan *plan,
+                           const struct plan_step *step);
+enum cam_code winograd_step_create(struct executable *executable, struct cpu_step *step,
+                                   struct cam_err *err);
+
 #endif

@@ -38,7 +38,7 @@ enum cam_code pack_find(struct executable *executable, int value, const struct o
 {
     for (int i = 0; i < executable->pack_count; i++) {
         const struct pack *pack = &executable->packs[i];
-        if (same_place(executable->plan, pack->value, value) &&
+        if (pack->own.run == NULL && same_place(executable->plan, pack->value, value) &&
             onednn_layout_equal(&pack->layout, layout)) {
             *index_out = i;
             return CAM_OK;
@@ -54,9 +54,38 @@ enum cam_code pack_find(struct executable *executable, int value, const struct o
     return pack_create(pack, executable, plain, path, err);
 }
 
+enum cam_code pack_find_own(struct executable *executable, int value,
+                            const struct pack_transform *transform, const char *path,
+                            int *index_out, struct cam_err *err)
+{
+    for (int i = 0; i < executable->pack_count; i++) {
+        const struct pack *pack = &executable->packs[i];
+        if (pack->own.run == transform->run && same_place(executable->plan, pack->value, value)) {
+            *index_out = i;
+            return CAM_OK;
+        }
+    }
+    *index_out = executable->pack_count++;
+    struct pack *pack = &executable->packs[*index_out];
+    pack->value = value;
+    pack->own = *transform;
+    pack->bytes = cpu_align((size_t)transform->floats * sizeof(float));
+    pack->data = cam_alloc_aligned(pack->bytes);
+    if (pack->data == NULL) {
+        return cam_fail(err, CAM_NO_MEMORY, "%s: no memory for packed weights (%zu bytes)", path,
+                        pack->bytes);
+    }
+    return CAM_OK;
+}
+
 enum cam_code pack_run(const struct pack *pack, const struct plan *plan,
                        const struct bindings *bindings, dnnl_stream_t stream, struct cam_err *err)
 {
+    if (pack->own.run != NULL) {
+        pack->own.run(plan->values[pack->value].shape.dim, cpu_source(plan, pack->value, bindings),
+                      pack->data);
+        return CAM_OK;
+    }
     const struct dnn_call *reorder = &pack->reorder;
     dnnl_status_t status = dnn_call_bind(reorder, 0, 0, pack->scratch, stream);
     if (status == dnnl_success) {

@@ -8,8 +8,15 @@
 
 #include "kernels/cpu/dnn.h"
 
+/* A layout of our own: makes `floats` floats of weights (KH,KW,I,O). */
+struct pack_transform {
+    void (*run)(const int64_t kernel[4], const float *weights, float *out);
+    int64_t floats;
+};
+
 struct pack {
-    int value; /* of the plan: the parameter */
+    int value;                 /* of the plan: the parameter */
+    struct pack_transform own; /* run: NULL where the layout is oneDNN's, as below */
     struct onednn_layout layout;
     float *data;
     size_t bytes;
@@ -21,6 +28,11 @@ struct pack {
 enum cam_code pack_find(struct executable *executable, int value, const struct onednn_layout *plain,
                         const struct onednn_layout *layout, const char *path, int *index_out,
                         struct cam_err *err);
+
+/* The same in a layout of our own. */
+enum cam_code pack_find_own(struct executable *executable, int value,
+                            const struct pack_transform *transform, const char *path,
+                            int *index_out, struct cam_err *err);
 
 enum cam_code pack_run(const struct pack *pack, const struct plan *plan,
                        const struct bindings *bindings, dnnl_stream_t stream, struct cam_err *err);

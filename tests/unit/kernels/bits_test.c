@@ -22,8 +22,14 @@ static void small_network(struct rig *rig)
                                   .pad_after = {1, 1},
                                   .dilation = {1, 1},
                                   .groups = 1};
-    const struct shape image = {.rank = 4, .dim = {6, 14, 14, 16}};
-    const struct shape kernel = {.rank = 4, .dim = {4, 4, 16, 24}};
+    const struct window same = {.stride = {1, 1},
+                                .pad_before = {1, 1},
+                                .pad_after = {1, 1},
+                                .dilation = {1, 1},
+                                .groups = 1};
+    const struct shape image = {.rank = 4, .dim = {6, 14, 14, 32}};
+    const struct shape kernel = {.rank = 4, .dim = {4, 4, 32, 40}};
+    const struct shape second = {.rank = 4, .dim = {3, 3, 40, 24}};
     const struct shape flat = {.rank = 2, .dim = {6, 7 * 7 * 24}};
     const struct shape dense = {.rank = 2, .dim = {7 * 7 * 24, 10}};
     struct graph *graph = rig->graph;
@@ -31,9 +37,10 @@ static void small_network(struct rig *rig)
     int w = rig_parameter(rig, 0, &kernel);
     x = graph_binary(graph, OP_ADD, x, graph_random(graph, OP_NORMAL, &image, 9, true));
     int y = graph_unary(graph, OP_TANH, graph_conv2d(graph, x, w, &window));
+    int y2 = graph_conv2d(graph, y, rig_parameter(rig, 2, &second), &same);
     int dx = graph_conv2d_grad_input(graph, y, w, &window, &image);
     int dw = graph_conv2d_grad_weight(graph, x, y, &window, &kernel);
-    int logits = graph_matmul(graph, graph_reshape(graph, y, &flat), rig_parameter(rig, 1, &dense),
+    int logits = graph_matmul(graph, graph_reshape(graph, y2, &flat), rig_parameter(rig, 1, &dense),
                               false, false);
     rig->outputs[0] = graph_unary(graph, OP_SOFTPLUS, logits);
     rig->outputs[1] = graph_sum(graph, graph_unary(graph, OP_EXP, graph_scale(graph, dx, 0.01)), 7);

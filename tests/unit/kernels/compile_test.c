@@ -13,7 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Products of every way to get at weights (packed, copied in, copied out, by taps) and a program.
+/* Products of every way to get at weights (packed, copied in, copied out, by taps, by points) and a
+ * program.
  */
 static void build(struct rig *rig)
 {
@@ -25,6 +26,13 @@ static void build(struct rig *rig)
     const struct shape image = {.rank = 4, .dim = {2, 6, 6, 8}};
     const struct shape kernel = {.rank = 4, .dim = {3, 3, 8, 16}};
     const struct shape last = {.rank = 4, .dim = {3, 3, 16, 1}};
+    const struct window halving = {.stride = {2, 2},
+                                   .pad_before = {1, 1},
+                                   .pad_after = {1, 1},
+                                   .dilation = {1, 1},
+                                   .groups = 1};
+    const struct shape wide = {.rank = 4, .dim = {2, 6, 6, 32}};
+    const struct shape points = {.rank = 4, .dim = {4, 4, 32, 32}};
     struct graph *graph = rig->graph;
     int x = rig_input(rig, 0, &image);
     int packed = graph_conv2d(graph, x, rig_parameter(rig, 0, &kernel), &window);
@@ -33,16 +41,20 @@ static void build(struct rig *rig)
     rig->outputs[0] = graph_conv2d(graph, both, rig_parameter(rig, 1, &last), &window);
     rig->outputs[1] = graph_conv2d_grad_weight(graph, x, both, &window, &kernel);
     rig->outputs[2] = graph_sum(graph, both, 7);
-    rig->output_count = 3;
+    rig->outputs[3] =
+        graph_conv2d(graph, rig_input(rig, 2, &wide), rig_parameter(rig, 2, &points), &halving);
+    rig->output_count = 4;
 }
 
 static struct plan *plan_of(const struct rig *rig)
 {
     struct cam_err err;
-    const int64_t parameters[] = {0, 3 * 3 * 8 * 16};
+    const int64_t parameters[] = {0, 3 * 3 * 8 * 16, 4096};
     const int64_t buffers[] = {0};
-    const struct plan_output outputs[] = {
-        {rig->outputs[0], 0}, {rig->outputs[1], 4096}, {rig->outputs[2], 8192}};
+    const struct plan_output outputs[] = {{rig->outputs[0], 0},
+                                          {rig->outputs[1], 4096},
+                                          {rig->outputs[2], 8192},
+                                          {rig->outputs[3], 8256}};
     const struct plan_request request = {.graph = rig->graph,
                                          .outputs = outputs,
                                          .output_count = rig->output_count,

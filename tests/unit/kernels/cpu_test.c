@@ -137,12 +137,60 @@ static void test_long_sums(void **state)
     }
 }
 
+/* A kernel of twice its stride, which is computed at points: any stride, padding and size. */
+static void at_points(struct rig *rig, enum op_kind op, int64_t samples, uint64_t *draw)
+{
+    struct window window = {.dilation = {1, 1}, .groups = 1};
+    struct shape x = {.rank = 4, .dim = {samples, 0, 0, 32 + 4 * rig_draw(draw, 0, 4)}};
+    struct shape w = {.rank = 4, .dim = {0, 0, x.dim[3], 32 + 8 * rig_draw(draw, 0, 2)}};
+    struct shape y = {.rank = 4, .dim = {samples, 0, 0, w.dim[3]}};
+    for (int a = 0; a < 2; a++) {
+        window.stride[a] = samples > 3 ? 2 : rig_draw(draw, 1, 3);
+        w.dim[a] = 2 * window.stride[a];
+        window.pad_before[a] = rig_draw(draw, 0, w.dim[a] - 1);
+        window.pad_after[a] = rig_draw(draw, 0, w.dim[a] - 1);
+        x.dim[1 + a] = w.dim[a] + rig_draw(draw, 0, 14);
+        int64_t padded = x.dim[1 + a] + window.pad_before[a] + window.pad_after[a];
+        y.dim[1 + a] = (padded - w.dim[a]) / window.stride[a] + 1;
+    }
+    int image = rig_input(rig, 0, &x);
+    int result = rig_input(rig, 1, &y);
+    int weights = rig_parameter(rig, 0, &w);
+    if (op == OP_CONV2D) {
+        rig->outputs[0] = graph_conv2d(rig->graph, image, weights, &window);
+    } else if (op == OP_CONV2D_GRAD_INPUT) {
+        rig->outputs[0] = graph_conv2d_grad_input(rig->graph, result, weights, &window, &x);
+    } else {
+        rig->outputs[0] = graph_conv2d_grad_weight(rig->graph, image, result, &window, &w);
+    }
+    rig->output_count = 1;
+}
+
+/* Now and then more samples than a chunk holds. */
+static void test_convolutions_at_points(void **state)
+{
+    (void)state;
+    static const enum op_kind OPS[] = {OP_CONV2D, OP_CONV2D_GRAD_INPUT, OP_CONV2D_GRAD_WEIGHT};
+    if (!rig_has_cpu()) {
+        skip();
+    }
+    uint64_t draw = 7;
+    for (int number = 0; number < 36; number++) {
+        struct rig rig;
+        rig_begin(&rig, (uint64_t)number);
+        at_points(&rig, OPS[number % 3], number < 3 ? 40 : rig_draw(&draw, 1, 3), &draw);
+        compare(&rig, "convolution at points", number, 2e-6);
+        rig_end(&rig);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_operator),
         cmocka_unit_test(test_random_graphs),
         cmocka_unit_test(test_long_sums),
+        cmocka_unit_test(test_convolutions_at_points),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
