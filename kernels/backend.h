@@ -6,7 +6,8 @@
  *
  * Threads: open, compile, prepare and close belong to one thread.  launch is called by lane
  * threads, each with its own lane number, after lane_begin on that same thread; lanes run side by
- * side on one executable and share read-only arenas.  Nothing allocates in prepare and launch.
+ * side on one executable and share read-only arenas.  No lane runs while open, compile or close do.
+ * Nothing allocates in prepare and launch.
  */
 #ifndef BACKEND_H
 #define BACKEND_H

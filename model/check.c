@@ -4,6 +4,7 @@
 #include "model/graph/op.h"
 #include "model/memory.h"
 #include "model/plan/plan.h"
+#include "model/plan/plan_points.h"
 
 #include <stdio.h>
 
@@ -25,10 +26,37 @@ static int64_t *offsets_of(const struct tensor_info *tensors, int count)
     return offsets;
 }
 
+/* Weights at points are shared by the steps of one way; their gradients are a lane's. */
+static void count_points(struct planning *planning, const struct plan *plan, int at)
+{
+    const struct plan_step *step = &plan->steps[at];
+    int64_t floats = plan_points_weights(plan, step);
+    int64_t scratch = PLAN_POINTS_FLOATS;
+    if (step->op == OP_CONV2D_GRAD_WEIGHT) {
+        scratch += floats;
+        floats = 0;
+    }
+    for (int s = 0; s < at; s++) {
+        const struct plan_step *other = &plan->steps[s];
+        if (other->op == step->op && plan_at_points(plan, other) &&
+            plan->values[other->input[1]].slot == plan->values[step->input[1]].slot) {
+            floats = 0;
+        }
+    }
+    planning->plans.packed_floats += floats;
+    if (scratch > planning->plans.scratch_floats) {
+        planning->plans.scratch_floats = scratch;
+    }
+}
+
 static void count_packed(struct planning *planning, const struct plan *plan)
 {
     for (int s = 0; s < plan->step_count; s++) {
         const struct plan_step *step = &plan->steps[s];
+        if (plan_at_points(plan, step)) {
+            count_points(planning, plan, s);
+            continue;
+        }
         for (int i = 0; i < step->input_count; i++) {
             const struct plan_value *value = &plan->values[step->input[i]];
             if (step->kind == PLAN_OPERATOR && op_get(step->op)->class == OP_CLASS_PRODUCT &&

@@ -102,7 +102,8 @@ void memory_of_rank(const struct memory_request *request, struct job_figures *ou
     out->parameter_bytes = (t->parameter_floats + t->buffer_floats) * FLOAT_BYTES;
     out->state_bytes = state_floats(t, request->ranks) * FLOAT_BYTES;
     out->gradient_bytes = (output * buffers + 2 * tail) * FLOAT_BYTES;
-    out->activation_bytes = lanes * (request->plans.activation_floats + chunk) * FLOAT_BYTES;
+    int64_t lane = request->plans.activation_floats + request->plans.scratch_floats + chunk;
+    out->activation_bytes = lanes * lane * FLOAT_BYTES;
     out->packed_bytes = request->plans.packed_floats * FLOAT_BYTES;
     out->data_bytes =
         request->set_bytes + MEMORY_RING * most * t->rows * (pixels + 1) * FLOAT_BYTES;

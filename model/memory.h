@@ -18,6 +18,7 @@ enum {
 struct memory_plans {
     int64_t activation_floats;        /* of the largest plan that lanes run */
     int64_t sample_activation_floats; /* of the sample graph's plan */
+    int64_t scratch_floats;           /* of a lane, for products at points */
     int64_t packed_floats;            /* parameters that products read, once a plan and product */
 };
 

@@ -57,6 +57,10 @@ static void cpu_close(struct backend_instance *instance)
     for (int lane = 0; instance->streams != NULL && lane < instance->options.lanes; lane++) {
         dnnl_stream_destroy(instance->streams[lane]);
     }
+    for (int lane = 0; instance->scratch != NULL && lane < instance->options.lanes; lane++) {
+        cam_free(instance->scratch[lane]);
+    }
+    cam_free(instance->scratch);
     cam_free(instance->streams);
     if (instance->prepare_stream != NULL) {
         dnnl_stream_destroy(instance->prepare_stream);
@@ -114,7 +118,8 @@ static enum cam_code cpu_open(const struct backend_options *options, struct back
     }
     instance->options = *options;
     instance->streams = cam_alloc((size_t)options->lanes, sizeof *instance->streams);
-    rc = instance->streams == NULL
+    instance->scratch = cam_alloc((size_t)options->lanes, sizeof *instance->scratch);
+    rc = instance->streams == NULL || instance->scratch == NULL
              ? cam_fail(err, CAM_NO_MEMORY, "no memory to open the cpu backend")
              : create_streams(instance, err);
     if (rc != CAM_OK) {
@@ -184,13 +189,8 @@ static void cpu_destroy(struct executable *executable)
     for (int i = 0; i < executable->pack_count; i++) {
         pack_release(&executable->packs[i]);
     }
-    for (int lane = 0; executable->scratch != NULL && lane < executable->instance->options.lanes;
-         lane++) {
-        cam_free(executable->scratch[lane]);
-    }
     cam_free(executable->steps);
     cam_free(executable->packs);
-    cam_free(executable->scratch);
     cam_free(executable);
 }
 
@@ -212,15 +212,23 @@ static enum cam_code create_steps(struct executable *executable, struct cam_err 
     return CAM_OK;
 }
 
-static enum cam_code create_scratch(struct executable *executable, struct cam_err *err)
+/* A lane runs one executable at a time, so that they share. */
+static enum cam_code grow_scratch(struct executable *executable, struct cam_err *err)
 {
-    for (int lane = 0; lane < executable->instance->options.lanes; lane++) {
-        executable->scratch[lane] = cam_alloc_aligned(executable->scratch_bytes + CPU_ALIGNMENT);
-        if (executable->scratch[lane] == NULL) {
+    struct backend_instance *instance = executable->instance;
+    if (executable->scratch_bytes <= instance->scratch_bytes) {
+        return CAM_OK;
+    }
+    for (int lane = 0; lane < instance->options.lanes; lane++) {
+        char *scratch = cam_alloc_aligned(executable->scratch_bytes + CPU_ALIGNMENT);
+        if (scratch == NULL) {
             return cam_fail(err, CAM_NO_MEMORY, "no memory for a lane's scratch (%zu bytes)",
                             executable->scratch_bytes);
         }
+        cam_free(instance->scratch[lane]);
+        instance->scratch[lane] = scratch;
     }
+    instance->scratch_bytes = executable->scratch_bytes;
     return CAM_OK;
 }
 
@@ -240,13 +248,11 @@ static enum cam_code cpu_compile(struct backend_instance *instance, const struct
     executable->instance = instance;
     executable->steps = cam_alloc(steps + 1, sizeof *executable->steps);
     executable->packs = cam_alloc(steps + 1, sizeof *executable->packs);
-    executable->scratch = cam_alloc((size_t)instance->options.lanes, sizeof *executable->scratch);
-    enum cam_code rc =
-        executable->steps == NULL || executable->packs == NULL || executable->scratch == NULL
-            ? cam_fail(err, CAM_NO_MEMORY, "no memory to compile a plan")
-            : create_steps(executable, err);
+    enum cam_code rc = executable->steps == NULL || executable->packs == NULL
+                           ? cam_fail(err, CAM_NO_MEMORY, "no memory to compile a plan")
+                           : create_steps(executable, err);
     if (rc == CAM_OK) {
-        rc = create_scratch(executable, err);
+        rc = grow_scratch(executable, err);
     }
     omp_set_num_threads(threads);
     if (rc != CAM_OK) {
@@ -296,7 +302,7 @@ static enum cam_code cpu_launch(struct executable *executable, int lane,
     const struct lane_call call = {.bindings = bindings,
                                    .random = random,
                                    .lane = lane,
-                                   .scratch = executable->scratch[lane],
+                                   .scratch = executable->instance->scratch[lane],
                                    .stream = executable->instance->streams[lane]};
     for (int s = 0; s < executable->plan->step_count; s++) {
         const struct cpu_step *step = &executable->steps[s];

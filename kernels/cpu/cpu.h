@@ -47,7 +47,6 @@ struct executable {
     struct cpu_step *steps; /* plan->step_count */
     struct pack *packs;     /* weights packed once an execution; pack.h */
     int pack_count;
-    char **scratch; /* by lane */
     size_t scratch_bytes;
 };
 
@@ -56,6 +55,8 @@ struct backend_instance {
     dnnl_engine_t engine;
     dnnl_stream_t *streams; /* by lane */
     dnnl_stream_t prepare_stream;
+    char **scratch; /* by lane; as large as the executable that needs most, and of them all */
+    size_t scratch_bytes;
 };
 
 /* Where a value lies in this launch. */

@@ -8,28 +8,24 @@
  * 14 for 7 outputs, so 100 in place of 196 for an image of 7 x 7.
  *
  * The points are 0, infinity, 1 and -1 and the factors 1 and a half, so that errors grow little.
- * One thread at AVX2 (Sapphire Rapids), 4x4 stride 2, 64 -> 128 at 14x14, 64 samples, beside
- * oneDNN's direct kernels: forward 8.4 -> 5.6 ms, to input 9.2 -> 6.1, to weights 9.6 -> 6.1; at
- * AVX-512 5.4 -> 4.1, 5.9 -> 4.5, 6.2 -> 4.5.
+ * One thread of a Sapphire Rapids, 4x4 stride 2, 64 -> 128 at 14x14, 64 samples: forward 4.1 ms,
+ * to input 4.6, to weights 5.1; oneDNN's direct kernels take 8.4, 9.2 and 9.6 at AVX2, 5.4, 5.9 and
+ * 6.2 at AVX-512.
  *
  * A parameter's weights are transformed once an execution (pack.h).  Samples go in chunks whose X
  * and Y stay near the second-level cache.
  *
- * Order of a sum: over channels as sgemm's, over points as winograd.h's, over chunks in turn.
+ * Order of a sum: over channels or places in theirs (panel.h), over points as winograd.h's, over
+ * chunks in turn.  So the bits are those of any processor, whatever the job's `isa`.
  */
 #include "kernels/cpu/pack.h"
+#include "kernels/cpu/panel.h"
 #include "kernels/cpu/winograd_image.h"
 
 #include "base/mem.h"
+#include "model/plan/plan_points.h"
 
 #include <string.h>
-
-enum {
-    CHUNK_FLOATS = 393216,
-    CHANNELS_LEAST = 32, /* at either end: below, the transforms cost more than they save */
-    VECTOR_CHANNELS = 8,
-    Y_LEAST = 2, /* outputs an axis: one alone saves nothing */
-};
 
 struct winograd {
     struct winograd_shape shape;
@@ -40,6 +36,7 @@ struct winograd {
     int x_value;
     int w_value;
     int y_value;
+    panel_function *multiply;
     const struct executable *executable;
     int pack;
 };
@@ -57,25 +54,8 @@ static void find_values(const struct plan_step *step, struct winograd *w)
 bool winograd_step_applies(const struct backend_instance *instance, const struct plan *plan,
                            const struct plan_step *step)
 {
-    struct winograd find;
-    const struct window *window = &step->attr.window;
-    find_values(step, &find);
-    const struct shape *x = &plan->values[find.x_value].shape;
-    const struct shape *w = &plan->values[find.w_value].shape;
-    const struct shape *y = &plan->values[find.y_value].shape;
-    bool weights = step->op == OP_CONV2D_GRAD_WEIGHT ||
-                   plan->values[find.w_value].storage == STORAGE_PARAMETER;
     /* The transforms are one thread's. */
-    bool applies = weights && window->groups == 1 && instance->options.threads_per_shard == 1 &&
-                   w->dim[2] >= CHANNELS_LEAST && w->dim[2] % VECTOR_CHANNELS == 0 &&
-                   w->dim[3] >= CHANNELS_LEAST && w->dim[3] % VECTOR_CHANNELS == 0;
-    for (int a = 0; a < 2; a++) {
-        int64_t reach = (y->dim[1 + a] + 1) * window->stride[a]; /* of all windows */
-        applies = applies && window->dilation[a] == 1 &&
-                  w->dim[a] == WINOGRAD_TAPS * window->stride[a] && y->dim[1 + a] >= Y_LEAST &&
-                  window->pad_before[a] + x->dim[1 + a] <= reach;
-    }
-    return applies;
+    return instance->options.threads_per_shard == 1 && plan_at_points(plan, step);
 }
 
 /* ---------------------------------------------------------------- launch */
@@ -84,7 +64,6 @@ struct winograd_call {
     const struct winograd *w;
     struct winograd_work work;
     float *weights; /* W of all pairs */
-    const char *path;
 };
 
 /* Lays the scratch out; with NULL only measures it, in floats. */
@@ -117,7 +96,7 @@ static int64_t lay_out(const struct winograd *w, float *scratch, struct winograd
 static struct winograd_call begin(const struct cpu_step *step, const struct lane_call *call)
 {
     const struct winograd *w = step->state;
-    struct winograd_call out = {.w = w, .path = step->step->path};
+    struct winograd_call out = {.w = w};
     if (step->step->op != OP_CONV2D_GRAD_WEIGHT) {
         out.weights = w->executable->packs[w->pack].data;
     }
@@ -129,35 +108,61 @@ static struct winograd_call begin(const struct cpu_step *step, const struct lane
 
 enum product { FORWARD, TO_INPUT, TO_WEIGHTS };
 
-/* The product of every pair of points over the first `samples` of a chunk. */
-static dnnl_status_t multiply(const struct winograd_call *call, enum product product,
-                              int64_t samples, bool add)
+/* The product of one pair of points. */
+static struct panel_product product_of(const struct winograd_call *call, enum product product,
+                                       int pair, int64_t samples)
 {
     const struct winograd_shape *s = &call->w->shape;
-    dnnl_status_t status = dnnl_success;
-    for (int i = 0; i < WINOGRAD_POINTS * WINOGRAD_POINTS && status == dnnl_success; i++) {
-        const int a = i / WINOGRAD_POINTS;
-        const int b = i % WINOGRAD_POINTS;
-        const int64_t rows = samples * s->axis[0].with[a] * s->axis[1].with[b];
-        float *x = call->work.x + s->first[a][b] * s->chunk * s->wide;
-        float *y = call->work.y + s->first[a][b] * s->chunk * s->outs;
-        float *w = call->weights + i * s->wide * s->outs;
-        if (rows == 0) {
-            if (product == TO_WEIGHTS && !add) {
-                memset(w, 0, (size_t)(s->wide * s->outs) * sizeof *w);
-            }
-        } else if (product == FORWARD) {
-            status = dnnl_sgemm('N', 'N', rows, s->outs, s->wide, 1.0f, x, s->wide, w, s->outs,
-                                0.0f, y, s->outs);
-        } else if (product == TO_INPUT) {
-            status = dnnl_sgemm('N', 'T', rows, s->wide, s->outs, 1.0f, y, s->outs, w, s->outs,
-                                0.0f, x, s->wide);
-        } else {
-            status = dnnl_sgemm('T', 'N', s->wide, s->outs, rows, 1.0f, x, s->wide, y, s->outs,
-                                add ? 1.0f : 0.0f, w, s->outs);
-        }
+    const int a = pair / WINOGRAD_POINTS;
+    const int b = pair % WINOGRAD_POINTS;
+    const int64_t rows = samples * s->axis[0].with[a] * s->axis[1].with[b];
+    float *x = call->work.x + s->first[a][b] * s->chunk * s->wide;
+    float *y = call->work.y + s->first[a][b] * s->chunk * s->outs;
+    float *w = call->weights + pair * s->wide * s->outs;
+    struct panel_product out = {.rows = rows, .a_depth = 1, .b_depth = PANEL_WIDTH};
+    switch (product) {
+    case FORWARD:
+        out.columns = s->outs;
+        out.depth = s->wide;
+        out.a = x;
+        out.b = w;
+        out.c = y;
+        break;
+    case TO_INPUT:
+        out.columns = s->wide;
+        out.depth = s->outs;
+        out.a = y;
+        out.b = w;
+        out.c = x;
+        break;
+    case TO_WEIGHTS:
+        return (struct panel_product){.rows = s->wide,
+                                      .columns = s->outs,
+                                      .depth = rows,
+                                      .a = x,
+                                      .a_row = 1,
+                                      .a_depth = s->wide,
+                                      .b = y,
+                                      .b_panel = PANEL_WIDTH,
+                                      .b_depth = s->outs,
+                                      .c = w,
+                                      .c_row = s->outs};
     }
-    return status;
+    out.a_row = out.depth;
+    out.b_panel = out.depth * PANEL_WIDTH;
+    out.c_row = out.columns;
+    return out;
+}
+
+/* Those of every pair over the first `samples` of a chunk. */
+static void multiply(const struct winograd_call *call, enum product product, int64_t samples,
+                     bool add)
+{
+    for (int pair = 0; pair < WINOGRAD_POINTS * WINOGRAD_POINTS; pair++) {
+        struct panel_product p = product_of(call, product, pair, samples);
+        p.add = add;
+        call->w->multiply(&p);
+    }
 }
 
 static int64_t samples_from(const struct winograd *w, int64_t first)
@@ -166,75 +171,67 @@ static int64_t samples_from(const struct winograd *w, int64_t first)
     return left < w->shape.chunk ? left : w->shape.chunk;
 }
 
-static enum cam_code finish(const struct winograd_call *call, dnnl_status_t status,
-                            struct cam_err *err)
-{
-    return status == dnnl_success ? CAM_OK : dnn_fail(err, status, call->path, "sgemm");
-}
-
 static enum cam_code forward_launch(const struct cpu_step *step, const struct lane_call *lane,
                                     struct cam_err *err)
 {
+    (void)err;
     const struct winograd_call call = begin(step, lane);
     const struct winograd *w = call.w;
     const float *x = cpu_source(step->plan, w->x_value, lane->bindings);
     float *y = cpu_target(step->plan, w->y_value, lane->bindings);
-    dnnl_status_t status = dnnl_success;
-    for (int64_t n = 0; n < w->samples && status == dnnl_success; n += w->shape.chunk) {
+    for (int64_t n = 0; n < w->samples; n += w->shape.chunk) {
         const int64_t samples = samples_from(w, n);
         for (int64_t i = 0; i < samples; i++) {
             winograd_image_from_x(&w->shape, &call.work, x + (n + i) * w->x_floats, i);
         }
-        status = multiply(&call, FORWARD, samples, false);
+        multiply(&call, FORWARD, samples, false);
         for (int64_t i = 0; i < samples; i++) {
             winograd_image_to_y(&w->shape, &call.work, i, y + (n + i) * w->y_floats);
         }
     }
-    return finish(&call, status, err);
+    return CAM_OK;
 }
 
 static enum cam_code input_launch(const struct cpu_step *step, const struct lane_call *lane,
                                   struct cam_err *err)
 {
+    (void)err;
     const struct winograd_call call = begin(step, lane);
     const struct winograd *w = call.w;
     const float *y = cpu_source(step->plan, w->y_value, lane->bindings);
     float *x = cpu_target(step->plan, w->x_value, lane->bindings);
-    dnnl_status_t status = dnnl_success;
-    for (int64_t n = 0; n < w->samples && status == dnnl_success; n += w->shape.chunk) {
+    for (int64_t n = 0; n < w->samples; n += w->shape.chunk) {
         const int64_t samples = samples_from(w, n);
         for (int64_t i = 0; i < samples; i++) {
             winograd_image_from_y(&w->shape, &call.work, y + (n + i) * w->y_floats, i);
         }
-        status = multiply(&call, TO_INPUT, samples, false);
+        multiply(&call, TO_INPUT, samples, false);
         for (int64_t i = 0; i < samples; i++) {
             winograd_image_to_x(&w->shape, &call.work, i, x + (n + i) * w->x_floats);
         }
     }
-    return finish(&call, status, err);
+    return CAM_OK;
 }
 
 static enum cam_code weight_launch(const struct cpu_step *step, const struct lane_call *lane,
                                    struct cam_err *err)
 {
+    (void)err;
     const struct winograd_call call = begin(step, lane);
     const struct winograd *w = call.w;
     const float *x = cpu_source(step->plan, w->x_value, lane->bindings);
     const float *y = cpu_source(step->plan, w->y_value, lane->bindings);
-    dnnl_status_t status = dnnl_success;
-    for (int64_t n = 0; n < w->samples && status == dnnl_success; n += w->shape.chunk) {
+    for (int64_t n = 0; n < w->samples; n += w->shape.chunk) {
         const int64_t samples = samples_from(w, n);
         for (int64_t i = 0; i < samples; i++) {
             winograd_image_from_x(&w->shape, &call.work, x + (n + i) * w->x_floats, i);
             winograd_image_from_y(&w->shape, &call.work, y + (n + i) * w->y_floats, i);
         }
-        status = multiply(&call, TO_WEIGHTS, samples, n > 0);
+        multiply(&call, TO_WEIGHTS, samples, n > 0);
     }
-    if (status == dnnl_success) {
-        winograd_weights_to(w->kernel, call.weights,
-                            cpu_target(step->plan, w->w_value, lane->bindings));
-    }
-    return finish(&call, status, err);
+    winograd_weights_to(w->kernel, call.weights,
+                        cpu_target(step->plan, w->w_value, lane->bindings));
+    return CAM_OK;
 }
 
 /* ---------------------------------------------------------------- compile */
@@ -277,7 +274,7 @@ static void describe(const struct cpu_step *step, struct winograd *w)
     w->samples = x->dim[0];
     w->x_floats = x->dim[1] * x->dim[2] * x->dim[3];
     w->y_floats = y->dim[1] * y->dim[2] * y->dim[3];
-    int64_t fitting = CHUNK_FLOATS / (w->shape.places * (w->shape.wide + w->shape.outs));
+    int64_t fitting = PLAN_POINTS_FLOATS / (w->shape.places * (w->shape.wide + w->shape.outs));
     w->shape.chunk = fitting < 1 ? 1 : fitting < w->samples ? fitting : w->samples;
 }
 
@@ -292,10 +289,13 @@ enum cam_code winograd_step_create(struct executable *executable, struct cpu_ste
     }
     describe(step, w);
     w->executable = executable;
+    w->multiply = panel_multiply();
     struct winograd_call call = {0};
     enum cam_code rc = CAM_OK;
     if (step->step->op != OP_CONV2D_GRAD_WEIGHT) {
-        const struct pack_transform transform = {.run = winograd_weights_from,
+        const struct pack_transform transform = {.run = step->step->op == OP_CONV2D
+                                                            ? winograd_weights_from
+                                                            : winograd_weights_from_crosswise,
                                                  .floats = winograd_weight_floats(w->kernel)};
         rc = pack_find_own(executable, w->w_value, &transform, step->step->path, &w->pack, err);
         if (rc != CAM_OK) {

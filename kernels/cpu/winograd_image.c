@@ -1,5 +1,7 @@
 #include "kernels/cpu/winograd_image.h"
 
+#include "kernels/cpu/panel.h"
+
 #include <string.h>
 
 static int64_t piece_size(const struct winograd_axis *axis, int64_t piece)
@@ -228,36 +230,82 @@ int64_t winograd_weight_floats(const int64_t kernel[4])
     return kernel[0] * kernel[1] * kernel[2] * kernel[3] / taps * WINOGRAD_POINTS * WINOGRAD_POINTS;
 }
 
+/* A stretch of one panel: `rows` rows of 16 weights, which lie `row` and `lane` apart. */
+struct stretch {
+    int64_t phase[2];
+    int64_t from; /* of the first weight behind its tap's */
+    int64_t rows;
+    int64_t row;
+    int64_t lane;
+};
+
+enum { STRETCH_ROWS = WEIGHT_BLOCK / PANEL_WIDTH };
+
+static void stretch_points(const int64_t kernel[4], const struct stretch *stretch,
+                           const float *weights, float *points)
+{
+    float taps[WINOGRAD_TAPS][WINOGRAD_TAPS][WEIGHT_BLOCK];
+    float lines[WINOGRAD_POINTS][WINOGRAD_TAPS][WEIGHT_BLOCK];
+    const size_t count = (size_t)stretch->rows * PANEL_WIDTH;
+    const int64_t pair = winograd_weight_floats(kernel) / (WINOGRAD_POINTS * WINOGRAD_POINTS);
+    const int64_t along = stretch->phase[1] * kernel[2] * kernel[3] + stretch->from;
+    for (int t = 0; t < WINOGRAD_TAPS; t++) {
+        for (int u = 0; u < WINOGRAD_TAPS; u++) {
+            const float *from = weights + tap_offset(kernel, stretch->phase[0], u, t) + along;
+            for (int64_t i = 0; i < (int64_t)count; i++) {
+                taps[t][u][i] =
+                    from[i / PANEL_WIDTH * stretch->row + i % PANEL_WIDTH * stretch->lane];
+            }
+        }
+        const float *const in[WINOGRAD_TAPS] = {taps[t][0], taps[t][1]};
+        float *const out[WINOGRAD_POINTS] = {lines[0][t], lines[1][t], lines[2][t], lines[3][t]};
+        winograd_from_w(in, out, count);
+    }
+    for (int k = 0; k < WINOGRAD_POINTS; k++) {
+        const float *const in[WINOGRAD_TAPS] = {lines[k][0], lines[k][1]};
+        float *out[WINOGRAD_POINTS];
+        for (int m = 0; m < WINOGRAD_POINTS; m++) {
+            out[m] = points + (k * WINOGRAD_POINTS + m) * pair;
+        }
+        winograd_from_w(in, out, count);
+    }
+}
+
+/* Panels of outputs over rows of channels; crosswise, panels of channels over rows of outputs. */
+static void weights_from(const int64_t kernel[4], bool crosswise, const float *weights,
+                         float *points)
+{
+    const int64_t channels = kernel[2];
+    const int64_t outs = kernel[3];
+    const int64_t phases[2] = {kernel[0] / WINOGRAD_TAPS, kernel[1] / WINOGRAD_TAPS};
+    const int64_t rows = crosswise ? outs : channels;
+    const int64_t lanes = crosswise ? channels : outs;
+    struct stretch stretch = {.row = crosswise ? 1 : outs, .lane = crosswise ? outs : 1};
+    for (int64_t phase = 0; phase < phases[0] * phases[1]; phase++) {
+        stretch.phase[0] = phase / phases[1];
+        stretch.phase[1] = phase % phases[1];
+        for (int64_t lane = 0; lane < lanes; lane += PANEL_WIDTH) {
+            for (int64_t row = 0; row < rows; row += STRETCH_ROWS) {
+                const int64_t left = rows - row;
+                stretch.rows = left < STRETCH_ROWS ? left : STRETCH_ROWS;
+                stretch.from = row * stretch.row + lane * stretch.lane;
+                int64_t to = crosswise ? (phase * channels + lane) * outs + row * PANEL_WIDTH
+                                       : lane * phases[0] * phases[1] * channels +
+                                             (phase * channels + row) * PANEL_WIDTH;
+                stretch_points(kernel, &stretch, weights, points + to);
+            }
+        }
+    }
+}
+
 void winograd_weights_from(const int64_t kernel[4], const float *weights, float *points)
 {
-    float lines[WINOGRAD_POINTS][WINOGRAD_TAPS][WEIGHT_BLOCK];
-    const int64_t part = kernel[1] / WINOGRAD_TAPS * kernel[2] * kernel[3]; /* of a phase */
-    const int64_t matrix = kernel[0] / WINOGRAD_TAPS * part;
-    for (int64_t at = 0; at < matrix;) {
-        const int64_t phase = at / part;
-        const int64_t left = part - at % part;
-        const int64_t count = left < WEIGHT_BLOCK ? left : WEIGHT_BLOCK;
-        for (int t = 0; t < WINOGRAD_TAPS; t++) {
-            const float *in[WINOGRAD_TAPS];
-            float *out[WINOGRAD_POINTS];
-            for (int u = 0; u < WINOGRAD_TAPS; u++) {
-                in[u] = weights + tap_offset(kernel, phase, u, t) + at % part;
-            }
-            for (int k = 0; k < WINOGRAD_POINTS; k++) {
-                out[k] = lines[k][t];
-            }
-            winograd_from_w(in, out, (size_t)count);
-        }
-        for (int k = 0; k < WINOGRAD_POINTS; k++) {
-            const float *const in[WINOGRAD_TAPS] = {lines[k][0], lines[k][1]};
-            float *out[WINOGRAD_POINTS];
-            for (int m = 0; m < WINOGRAD_POINTS; m++) {
-                out[m] = points + (k * WINOGRAD_POINTS + m) * matrix + at;
-            }
-            winograd_from_w(in, out, (size_t)count);
-        }
-        at += count;
-    }
+    weights_from(kernel, false, weights, points);
+}
+
+void winograd_weights_from_crosswise(const int64_t kernel[4], const float *weights, float *points)
+{
+    weights_from(kernel, true, weights, points);
 }
 
 void winograd_weights_to(const int64_t kernel[4], const float *points, float *weights)

@@ -60,9 +60,11 @@ void winograd_image_from_y(const struct winograd_shape *shape, const struct wino
 void winograd_image_to_y(const struct winograd_shape *shape, const struct winograd_work *work,
                          int64_t sample, float *image);
 
-/* Weights (KH,KW,C,O), and W of all 16 pairs. */
+/* Weights (KH,KW,C,O), and W of all 16 pairs.  From: in panels (panel.h), as the right hand side of
+ * a forward product or, crosswise, of one to input.  To: from dense matrices. */
 int64_t winograd_weight_floats(const int64_t kernel[4]);
 void winograd_weights_from(const int64_t kernel[4], const float *weights, float *points);
+void winograd_weights_from_crosswise(const int64_t kernel[4], const float *weights, float *points);
 void winograd_weights_to(const int64_t kernel[4], const float *points, float *weights);
 
 #endif
