@@ -45,6 +45,7 @@ void live_attach(struct live *live, int rank, int64_t now_ms)
     who->attached = true;
     who->heard_ms = now_ms;
     who->moved_ms = now_ms;
+    who->whole = false;
     live->judge_after_ms = now_ms + QUIET_MS;
 }
 
@@ -59,9 +60,11 @@ void live_hear(struct live *live, int rank, const struct live_progress *progress
     struct live_rank *who = &live->ranks[rank];
     who->heard_ms = now_ms;
     if (!who->reported || !same_place(&who->now, progress)) {
-        int64_t took_ms = now_ms - who->moved_ms;
-        who->usual_ms = who->usual_ms == 0 ? took_ms : (3 * who->usual_ms + took_ms) / 4;
+        if (who->reported && who->whole) {
+            stage_times_add(&who->times, who->now.phase, who->now.stage, now_ms - who->moved_ms);
+        }
         who->moved_ms = now_ms;
+        who->whole = who->reported;
     }
     who->reported = true;
     who->now = *progress;
@@ -86,6 +89,7 @@ void live_forgive(struct live *live, int64_t now_ms)
     for (int i = 0; i < live->rank_count; i++) {
         live->ranks[i].heard_ms = now_ms;
         live->ranks[i].moved_ms = now_ms;
+        live->ranks[i].whole = false;
     }
 }
 
@@ -121,38 +125,58 @@ static int find_silent(const struct live *live, int64_t now_ms, char *text, size
     return -1;
 }
 
-static bool stuck(const struct live_rank *rank, int64_t now_ms)
+/* How long this rank's stage usually takes; -1: nobody has ended it yet. */
+static int64_t usual_ms(const struct live *live, const struct live_rank *rank)
 {
-    int64_t limit_ms = STUCK_FACTOR * rank->usual_ms;
-    limit_ms = limit_ms < STUCK_LEAST_MS ? STUCK_LEAST_MS : limit_ms;
-    limit_ms = rank->now.stage_limit_ms > 0 ? rank->now.stage_limit_ms : limit_ms;
-    return now_ms - rank->moved_ms > limit_ms;
+    int64_t usual = stage_times_median(&rank->times, rank->now.phase, rank->now.stage);
+    if (usual >= 0) {
+        return usual;
+    }
+    for (int i = 0; i < live->rank_count; i++) {
+        int64_t other = stage_times_median(&live->ranks[i].times, rank->now.phase, rank->now.stage);
+        usual = other > usual ? other : usual;
+    }
+    return usual;
 }
 
-/* The rank behind all others, where all of them have stopped advancing. */
+static int64_t limit_ms(const struct live *live, const struct live_rank *rank)
+{
+    if (rank->now.stage_limit_ms > 0) {
+        return rank->now.stage_limit_ms;
+    }
+    int64_t limit = STUCK_FACTOR * usual_ms(live, rank);
+    return limit < STUCK_LEAST_MS ? STUCK_LEAST_MS : limit;
+}
+
+static bool is_before(const struct live_progress *a, const struct live_progress *b)
+{
+    return a->step != b->step ? a->step < b->step : a->collective < b->collective;
+}
+
+/* The rank behind all others, where those wait for it in a later collective. */
 static int find_behind(const struct live *live, int64_t now_ms, char *text, size_t size)
 {
     int behind = 0;
     int ahead = 0;
     for (int i = 0; i < live->rank_count; i++) {
-        const struct live_rank *rank = &live->ranks[i];
-        if (!rank->reported || !stuck(rank, now_ms)) {
+        if (!live->ranks[i].reported) {
             return -1;
         }
-        behind = rank->now.collective < live->ranks[behind].now.collective ? i : behind;
-        ahead = rank->now.collective > live->ranks[ahead].now.collective ? i : ahead;
+        behind = is_before(&live->ranks[i].now, &live->ranks[behind].now) ? i : behind;
+        ahead = is_before(&live->ranks[ahead].now, &live->ranks[i].now) ? i : ahead;
     }
     const struct live_rank *rank = &live->ranks[behind];
     const struct live_rank *first = &live->ranks[ahead];
-    if (live->rank_count < 2 || rank->now.collective == first->now.collective) {
+    int64_t limit = limit_ms(live, rank);
+    if (rank->now.collective >= first->now.collective || now_ms - rank->moved_ms <= limit) {
         return -1;
     }
     (void)snprintf(text, size,
-                   "rank %d hangs: for %lld s in step %lld, %s %s, at collective %lld, where rank "
-                   "%d waits at %lld",
-                   behind, (long long)((now_ms - rank->moved_ms) / 1000), (long long)rank->now.step,
-                   rank->now.phase, rank->now.stage, (long long)rank->now.collective, ahead,
-                   (long long)first->now.collective);
+                   "rank %d hangs: for %lld s (%lld s are allowed) in step %lld, %s %s, at "
+                   "collective %lld, where rank %d waits at %lld",
+                   behind, (long long)((now_ms - rank->moved_ms) / 1000), (long long)(limit / 1000),
+                   (long long)rank->now.step, rank->now.phase, rank->now.stage,
+                   (long long)rank->now.collective, ahead, (long long)first->now.collective);
     return behind;
 }
 

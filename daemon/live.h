@@ -3,15 +3,18 @@
  * restart it fills again as the ranks re-attach.  Loop thread.
  *
  * live_verdict names the rank that hangs.  A verdict needs either missing heartbeats, or ranks
- * that disagree on their collective while none of them advances; a stage that announced its own
- * limit gets that, and nothing is judged for a while after a start, a re-attach, or a pause of
- * the daemon itself.  Pure: time comes in.
+ * that disagree on their collective: then it is the one with the smallest progress (step,
+ * collective), once it has been in its stage for longer than max(10 s, 5 times the median of its
+ * last times in that stage).  Where it has never ended that stage, the medians of the ranks that
+ * have stand for it.  A stage that announced its own limit gets that, and nothing is judged for a
+ * while after a start, a re-attach, or a pause of the daemon itself.  Pure: time comes in.
  */
 #ifndef LIVE_H
 #define LIVE_H
 
 #include "base/file.h"
 #include "base/status.h"
+#include "daemon/stage_times.h"
 #include "proto/attempt.h"
 
 #include <stdbool.h>
@@ -43,7 +46,8 @@ struct live_rank {
     bool reported;    /* a progress came */
     int64_t heard_ms; /* of the last word */
     int64_t moved_ms; /* when its tuple last changed */
-    int64_t usual_ms; /* running mean of the time a stage takes */
+    bool whole;       /* its stage was watched from its begin on: its end tells a duration */
+    struct stage_times times;
     struct live_progress now;
 };
 

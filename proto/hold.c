@@ -12,11 +12,19 @@
 enum { LOOK_AGAIN_MS = 2 };
 
 static const char *const NAMES[] = {
-    [HOLD_ROW_COMMITTED] = "row-committed", [HOLD_FILES_WRITTEN] = "files-written",
-    [HOLD_SHIM_SPAWNED] = "shim-spawned",   [HOLD_LOCK_TAKEN] = "lock-taken",
-    [HOLD_VOID_CHECKED] = "void-checked",   [HOLD_SHIM_RECORDED] = "shim-recorded",
-    [HOLD_MPIRUN_FORKED] = "mpirun-forked", [HOLD_BEFORE_MPI_INIT] = "before-mpi-init",
-    [HOLD_FAMILY_ENDED] = "family-ended",   [HOLD_EXIT_RECORDED] = "exit-recorded",
+    [HOLD_ROW_COMMITTED] = "row-committed",
+    [HOLD_FILES_WRITTEN] = "files-written",
+    [HOLD_SHIM_SPAWNED] = "shim-spawned",
+    [HOLD_LOCK_TAKEN] = "lock-taken",
+    [HOLD_VOID_CHECKED] = "void-checked",
+    [HOLD_SHIM_RECORDED] = "shim-recorded",
+    [HOLD_MPIRUN_FORKED] = "mpirun-forked",
+    [HOLD_BEFORE_MPI_INIT] = "before-mpi-init",
+    [HOLD_RANK_LOADS] = "rank-loads",
+    [HOLD_LANE_COMPUTES] = "lane-computes",
+    [HOLD_CHECKPOINT_WRITTEN] = "checkpoint-written",
+    [HOLD_FAMILY_ENDED] = "family-ended",
+    [HOLD_EXIT_RECORDED] = "exit-recorded",
     [HOLD_END_FOUND] = "end-found",
 };
 _Static_assert(sizeof NAMES / sizeof NAMES[0] == HOLD_POINT_COUNT, "a name for every point");

@@ -1,7 +1,7 @@
 /*
  * Places where a test stops a process of an attempt's life and looks at, kills or lets go what it
- * finds: one row a step of the launch and of the end, in their order.  Daemon, shim and ranks call
- * hold_at where the step is done.
+ * finds: one row a step of the launch, of the training and of the end, in their order.  Daemon,
+ * shim and ranks call hold_at where the step is done.
  *
  * For tests only.  The daemon's environment variable CAMBRIAN_TEST_HOLDS names a folder, and the
  * daemon hands it on to the shim and the ranks.  A process that comes to POINT and finds the file
@@ -23,9 +23,12 @@ enum hold_point {
     HOLD_SHIM_RECORDED,   /* shim: shim.json is there; from here on the attempt counts as begun */
     HOLD_MPIRUN_FORKED,   /* the shim's child: still the shim's image, lock and signals */
     HOLD_BEFORE_MPI_INIT, /* each rank: it holds `alive` */
-    HOLD_FAMILY_ENDED,    /* shim: every process is reaped, no record of it */
-    HOLD_EXIT_RECORDED,   /* shim: exit.json is there; it holds its lock */
-    HOLD_END_FOUND,       /* daemon: has read what was left, and not stored it */
+    HOLD_RANK_LOADS,      /* the last rank waits for its batch; its heartbeats go on, as below */
+    HOLD_LANE_COMPUTES,   /* the lane of the last shard */
+    HOLD_CHECKPOINT_WRITTEN, /* rank 0's writer: what it writes takes long */
+    HOLD_FAMILY_ENDED,       /* shim: every process is reaped, no record of it */
+    HOLD_EXIT_RECORDED,      /* shim: exit.json is there; it holds its lock */
+    HOLD_END_FOUND,          /* daemon: has read what was left, and not stored it */
     HOLD_POINT_COUNT,
 };
 

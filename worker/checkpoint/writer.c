@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "proto/hold.h"
 #include "worker/train/grid.h"
 
 #include <assert.h>
@@ -114,6 +115,7 @@ static void checkpoint(struct writer *writer, const struct writer_order *order,
         rc = snapshot_export(o->snapshot, true, &err);
     }
     if (rc == CAM_OK) {
+        hold_at(HOLD_CHECKPOINT_WRITTEN);
         rc = checkpoint_write(&target, o->snapshot, &order->state, folder, &err);
     }
     if (rc != CAM_OK) {

@@ -1,6 +1,7 @@
 #include "worker/train/engine.h"
 
 #include "base/mem.h"
+#include "proto/hold.h"
 #include "worker/train/engine_tables.h"
 
 #include <math.h>
@@ -81,6 +82,9 @@ static enum cam_code shard_task(void *context, int lane, struct cam_err *err)
         .execution = (uint32_t)run->execution,
         .first_row = (uint32_t)(shard * t->rows),
     };
+    if (shard == t->shards - 1) {
+        hold_at(HOLD_LANE_COMPUTES);
+    }
     clear_gaps(compiled, output);
     enum cam_code rc = engine->compiled->backend->launch(compiled->shard.executable, lane,
                                                          &bindings, &random, err);

@@ -3,12 +3,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "proto/hold.h"
 #include "worker/data/loader.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { CHECKPOINT_LIMIT_MS = 600000 };
+/* Of stages that may be long: nobody is taken for hung within them. */
+enum { CHECKPOINT_LIMIT_MS = 600000, LOAD_LIMIT_MS = 30000 };
 
 /* Bits of the control word. */
 enum { CONTROL_STOP = 1, CONTROL_CHECKPOINT = 2 };
@@ -86,7 +88,10 @@ static enum cam_code run_phase(struct loop *loop, int index, bool last, double *
     double values[STATE_METRICS_MAX];
     enum cam_code rc = CAM_OK;
     if (phase->takes_batch) {
-        progress_enter(o->progress, phase->name, "load", 0);
+        progress_enter(o->progress, phase->name, "load", LOAD_LIMIT_MS);
+        if (o->collectives->rank == o->collectives->size - 1) {
+            hold_at(HOLD_RANK_LOADS);
+        }
         rc = loader_take(loop->loader, &batch, err);
     }
     if (rc != CAM_OK) {
