@@ -62,6 +62,19 @@ static size_t character_bytes(const unsigned char *text)
     return 0;
 }
 
+bool cam_utf8_ok(const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    while (*at != '\0') {
+        size_t size = character_bytes(at);
+        if (size == 0) {
+            return false;
+        }
+        at += size;
+    }
+    return true;
+}
+
 void cam_utf8_mend(char *text)
 {
     unsigned char *at = (unsigned char *)text;

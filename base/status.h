@@ -11,6 +11,8 @@
 #ifndef CAM_STATUS_H
 #define CAM_STATUS_H
 
+#include <stdbool.h>
+
 enum cam_code {
     CAM_OK = 0,
     CAM_INVALID,       /* the caller's input is wrong; retrying cannot help */
@@ -49,6 +51,9 @@ enum cam_code cam_fail(struct cam_err *err, enum cam_code code, const char *form
  * CAM_DENIED or CAM_IO by error_number and appends ": " and the system's text for it. */
 enum cam_code cam_fail_errno(struct cam_err *err, int error_number, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Whether all of a text is UTF-8. */
+bool cam_utf8_ok(const char *text);
 
 /* Makes each byte that is no UTF-8 a question mark, such as of a path or of a text cut short: JSON
  * takes nothing else. */

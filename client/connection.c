@@ -123,11 +123,13 @@ static enum cam_code next_envelope(struct connection *connection, Cam__Envelope 
     }
 }
 
-/* The daemon's refusal as our error. */
+/* The daemon's refusal as our error.  It did answer: two of its codes would say otherwise here. */
 static enum cam_code refused(const Cam__ErrorReply *reply, struct cam_err *err)
 {
-    (void)cam_fail(err, cam_code_from_name(reply->code), "%s", reply->text);
-    return CAM_CONFLICT;
+    enum cam_code code = cam_code_from_name(reply->code);
+    code = code == CAM_OK ? CAM_INTERNAL : code;
+    (void)cam_fail(err, code, "%s", reply->text);
+    return code == CAM_UNAVAILABLE || code == CAM_PEER_LOST ? CAM_CONFLICT : code;
 }
 
 enum cam_code connection_receive(struct connection *connection, Cam__Envelope__BodyCase expected,

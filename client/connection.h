@@ -7,9 +7,10 @@
  * What a function returns tells where the trouble is:
  *   CAM_UNAVAILABLE  nobody listens: nothing was sent
  *   CAM_PEER_LOST    the connection broke: a request that was sent may or may not have been done
- *   CAM_CONFLICT     the daemon answered that it will not; err holds its code and its text
  *   CAM_STOPPED      a signal came (Ctrl-C)
- *   anything else    this side failed
+ *   anything else    the daemon answered that it will not, with this code of its own (CAM_CONFLICT
+ *                    where its code is one of the first two; err has it as it was), or this side
+ *                    failed
  */
 #ifndef CONNECTION_H
 #define CONNECTION_H

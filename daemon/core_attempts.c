@@ -146,13 +146,34 @@ static enum cam_code run_rows(struct database *db, struct store_op *op, struct c
     return rc;
 }
 
+/* Rows that the database does not take (a damaged file) are this job's trouble alone: its end is
+ * stored without them.  False where they are left out already. */
+static bool leave_rows_out(struct rows_op *rows)
+{
+    struct post_mortem *mortem = &rows->mortem;
+    if (mortem->row_count == 0) {
+        return false;
+    }
+    mortem->row_count = 0;
+    (void)snprintf(mortem->warning, sizeof mortem->warning,
+                   "its epochs.jsonl cannot be stored, it stays as it is: %.900s",
+                   rows->op.err.text);
+    return true;
+}
+
 static void rows_done(struct store_op *op)
 {
     struct rows_op *rows = (struct rows_op *)op;
     struct core *core = rows->core;
     int64_t id = rows->mortem.job_id;
     bool settled = core_settled(core, op);
-    if (!settled && rows->is_end) {
+    if (!settled && op->rc == CAM_CONFLICT) {
+        if (leave_rows_out(rows)) {
+            store_submit(core->options.store, &rows->op);
+            return;
+        }
+        core->ports.note(core->ports.self, id, op->err.text);
+    } else if (!settled && rows->is_end) {
         /* An end that cannot be stored is one that the next daemon finds again on disk. */
         core_fatal(core, &op->err);
     }

@@ -243,6 +243,27 @@ static enum cam_code read_tree(const struct reading *r, struct cam_err *err)
     return rc == CAM_OK ? check_shards(r, err) : rc;
 }
 
+/* What comes beside the job's text is kept as JSON, which holds UTF-8 alone; YAML sees to itself.
+ */
+static enum cam_code check_utf8(const struct job_text *text, struct cam_err *err)
+{
+    if (!cam_utf8_ok(text->file_name)) {
+        return cam_fail(err, CAM_INVALID, "the job file's name '%s' is not UTF-8: rename it",
+                        text->file_name);
+    }
+    if (!cam_utf8_ok(text->base_dir)) {
+        return cam_fail(err, CAM_INVALID,
+                        "%s: its folder '%s' is not UTF-8, which paths of jobs must be",
+                        text->file_name, text->base_dir);
+    }
+    for (size_t i = 0; i < text->set_count; i++) {
+        if (!cam_utf8_ok(text->set[i])) {
+            return cam_fail(err, CAM_INVALID, "--set '%s' is not UTF-8", text->set[i]);
+        }
+    }
+    return CAM_OK;
+}
+
 enum cam_code jobfile_parse(const struct job_text *text, struct cam_arena *arena,
                             struct job_file *out, struct cam_err *err)
 {
@@ -255,6 +276,10 @@ enum cam_code jobfile_parse(const struct job_text *text, struct cam_arena *arena
     if (text->base_dir[0] != '/') {
         return cam_fail(err, CAM_INVALID, "%s: base folder '%s', an absolute path is expected",
                         text->file_name, text->base_dir);
+    }
+    enum cam_code form = check_utf8(text, err);
+    if (form != CAM_OK) {
+        return form;
     }
     if (text->size > JOBFILE_BYTES_MAX) {
         return doc_fail(text->file_name, 1, err, "%zu bytes, a job file has at most %d", text->size,

@@ -60,6 +60,22 @@ class AtSubmit(unittest.TestCase):
     def test_unknown_layer(self):
         self.check("    - flatten", "    - flaten", "flaten", "flatten")
 
+    def test_names_that_are_no_utf8(self):
+        folder = pathlib.Path(os.fsdecode(os.fsencode(self.daemon.home) + b"/caf\xe9"))
+        folder.mkdir()
+        (folder / "job.yaml").write_text(TINY)
+        good = str(self.daemon.write(TINY))
+        client = str(self.daemon.build / "client" / "cambrian")
+        for words, cwd, told in (
+                (["job.yaml"], folder, r"^job\.yaml: its folder '/.*caf\?' is not UTF-8"),
+                ([str(folder / "job.yaml")], "/", r"job file's name '/.*caf\?/job.yaml' is not UTF-8"),
+                ([good, "--set", os.fsdecode(b"name=\xff")], "/", r"^--set 'name=\?' is not UTF-8")):
+            for command in ("check", "submit"):
+                done = subprocess.run([client, command, *words], cwd=cwd, env=self.daemon.env,
+                                      capture_output=True, text=True, timeout=30, check=False)
+                self.assertEqual(1, done.returncode, done.stderr)
+                self.assertRegex(done.stderr, told)
+
     def test_unknown_layer_attribute(self):
         self.check("filters: 16", "filtres: 16", "filtres", "filters")
 

@@ -23,6 +23,8 @@ static void test_only_utf8_comes_out(void **state)
         struct cam_err err;
         assert_int_equal(CAM_IO, cam_fail(&err, CAM_IO, "%s", CASES[i].text));
         assert_string_equal(CASES[i].mended, err.text);
+        assert_true(cam_utf8_ok(err.text));
+        assert_true(cam_utf8_ok(CASES[i].text) == (strcmp(CASES[i].text, CASES[i].mended) == 0));
     }
 }
 

@@ -356,6 +356,27 @@ static void test_a_waiting_job_is_cancelled(void **state)
     expect_reason(outside, "waits: it differs");
 }
 
+/* Nobody but the job suffers from a file of epochs that somebody damaged. */
+static void test_rows_that_cannot_be_stored(void **state)
+{
+    struct outside *outside = *state;
+    struct new_job job = test_job(NULL);
+    struct epoch_row row = {.epoch = 0, .steps = 10, .metrics_json = "{}"};
+    core_submit(outside->core, &job, submitted, outside);
+    pass(outside, 0);
+    struct post_mortem mortem = {.job_id = outside->last_id,
+                                 .attempt = 1,
+                                 .has_exit = true,
+                                 .outcome = "succeeded",
+                                 .rows = &row,
+                                 .row_count = 1};
+    core_ended(outside->core, &mortem);
+    pass(outside, 0);
+    assert_true(core_idle(outside->core));
+    assert_int_equal(1, events(outside, "warning", "its epochs.jsonl cannot be stored"));
+    assert_int_equal(1, events(outside, "state", "attempt 1: succeeded"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +389,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_what_only_the_ranks_find_waits_too, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_waiting_job_is_cancelled, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_rows_that_cannot_be_stored, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
