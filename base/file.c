@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -147,8 +148,8 @@ static void parent_of(const char *path, char *parent)
     }
 }
 
-enum cam_code cam_file_replace(const char *path, const void *bytes, size_t size, mode_t mode,
-                               struct cam_err *err)
+static enum cam_code replace(const char *path, const void *bytes, size_t size, mode_t mode,
+                             bool sync, struct cam_err *err)
 {
     enum cam_code rc = CAM_OK;
     char temporary[CAM_PATH_SIZE];
@@ -164,7 +165,7 @@ enum cam_code cam_file_replace(const char *path, const void *bytes, size_t size,
         return cam_fail_errno(err, errno, "%s: cannot create", temporary);
     }
     rc = cam_file_write_all(fd, bytes, size, temporary, err);
-    if (rc == CAM_OK && fsync(fd) != 0) {
+    if (rc == CAM_OK && sync && fsync(fd) != 0) {
         rc = cam_fail_errno(err, errno, "%s: cannot sync", temporary);
     }
     if (close(fd) != 0 && rc == CAM_OK) {
@@ -177,8 +178,23 @@ enum cam_code cam_file_replace(const char *path, const void *bytes, size_t size,
         (void)unlink(temporary);
         return rc;
     }
+    if (!sync) {
+        return CAM_OK;
+    }
     parent_of(path, parent);
     return cam_folder_sync(parent, err);
+}
+
+enum cam_code cam_file_replace(const char *path, const void *bytes, size_t size, mode_t mode,
+                               struct cam_err *err)
+{
+    return replace(path, bytes, size, mode, true, err);
+}
+
+enum cam_code cam_file_put(const char *path, const void *bytes, size_t size, mode_t mode,
+                           struct cam_err *err)
+{
+    return replace(path, bytes, size, mode, false, err);
 }
 
 enum cam_code cam_folder_create(const char *path, mode_t mode, struct cam_err *err)

@@ -34,6 +34,11 @@ CAM_CHECKED enum cam_code cam_file_open_plain(const char *path, int *fd_out, str
 CAM_CHECKED enum cam_code cam_file_replace(const char *path, const void *bytes, size_t size,
                                            mode_t mode, struct cam_err *err);
 
+/* The same without the fsyncs: readers see the whole file, old or new, but after a power loss it
+ * may be empty or missing.  For files that mean nothing to a host that was started again. */
+CAM_CHECKED enum cam_code cam_file_put(const char *path, const void *bytes, size_t size,
+                                       mode_t mode, struct cam_err *err);
+
 /* Writes all bytes to fd, retrying short writes. */
 CAM_CHECKED enum cam_code cam_file_write_all(int fd, const void *bytes, size_t size,
                                              const char *path_for_errors, struct cam_err *err);

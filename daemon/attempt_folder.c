@@ -17,12 +17,16 @@ enum { ARGV_MAX = MPIRUN_WORDS_MAX + 6, ENVIRONMENT_MAX = 512 };
 
 /* ---------------------------------------------------------------- files */
 
+/*
+ * What only this attempt's processes read is put, not synced: they are gone after a power loss, the
+ * next attempt gets its own, and a disk under checkpoints takes tens of milliseconds for each.
+ */
 static enum cam_code write_text(const char *job_dir, const char *file, const char *text,
                                 struct cam_err *err)
 {
     char path[CAM_PATH_SIZE];
     enum cam_code rc = cam_path(path, err, "%s/%s", job_dir, file);
-    return rc == CAM_OK ? cam_file_replace(path, text, strlen(text), 0600, err) : rc;
+    return rc == CAM_OK ? cam_file_put(path, text, strlen(text), 0600, err) : rc;
 }
 
 static enum cam_code write_job(const char *job_dir, const struct launch_order *order,
@@ -64,7 +68,7 @@ static enum cam_code write_token(const char *job_dir, int attempt, struct cam_er
         return cam_fail_errno(err, errno, "no random numbers");
     }
     enum cam_code rc = attempt_path(job_dir, attempt, "token", path, err);
-    return rc == CAM_OK ? cam_file_replace(path, token, sizeof token, 0600, err) : rc;
+    return rc == CAM_OK ? cam_file_put(path, token, sizeof token, 0600, err) : rc;
 }
 
 static enum cam_code write_endpoint(const char *job_dir, int attempt, const char *endpoint,
@@ -72,7 +76,7 @@ static enum cam_code write_endpoint(const char *job_dir, int attempt, const char
 {
     char path[CAM_PATH_SIZE];
     enum cam_code rc = attempt_path(job_dir, attempt, "endpoint", path, err);
-    return rc == CAM_OK ? cam_file_replace(path, endpoint, strlen(endpoint), 0600, err) : rc;
+    return rc == CAM_OK ? cam_file_put(path, endpoint, strlen(endpoint), 0600, err) : rc;
 }
 
 static size_t make_argv(const char *job_dir, const struct launch_order *order,

@@ -17,15 +17,19 @@ enum cam_code attempt_path(const char *job_dir, int attempt, const char *file,
                         : cam_path(out, err, "%s/attempts/%d/%s", job_dir, attempt, file);
 }
 
+typedef enum cam_code (*write_fn)(const char *path, const void *bytes, size_t size, mode_t mode,
+                                  struct cam_err *err);
+
 /* Writes record (which may be NULL after a failed allocation) and drops it. */
-static enum cam_code write_record(const char *path, json_t *record, struct cam_err *err)
+static enum cam_code write_record(write_fn write_file, const char *path, json_t *record,
+                                  struct cam_err *err)
 {
     char *text = record == NULL ? NULL : json_dumps(record, JSON_INDENT(2));
     json_decref(record);
     if (text == NULL) {
         return cam_fail(err, CAM_NO_MEMORY, "%s: out of memory", path);
     }
-    enum cam_code rc = cam_file_replace(path, text, strlen(text), 0600, err);
+    enum cam_code rc = write_file(path, text, strlen(text), 0600, err);
     free(text); /* jansson's, from malloc */
     return rc;
 }
@@ -99,7 +103,7 @@ enum cam_code attempt_write_job(const char *job_dir, const struct attempt_job *j
     if (rc != CAM_OK) {
         return rc;
     }
-    return write_record(path,
+    return write_record(cam_file_replace, path,
                         json_pack("{sI ss ss so ss sI}", "id", (json_int_t)job->id, "file_name",
                                   job->file_name, "base_dir", job->base_dir, "set",
                                   strings_to_json(job->set, job->set_count), "queue",
@@ -149,7 +153,9 @@ enum cam_code attempt_write_queue(const char *jobs_dir, const char *queue, struc
 {
     char path[CAM_PATH_SIZE];
     enum cam_code rc = cam_path(path, err, "%s/queue.json", jobs_dir);
-    return rc == CAM_OK ? write_record(path, json_pack("{ss}", "queue", queue), err) : rc;
+    return rc == CAM_OK
+               ? write_record(cam_file_replace, path, json_pack("{ss}", "queue", queue), err)
+               : rc;
 }
 
 enum cam_code attempt_read_queue(const char *jobs_dir, char out[ATTEMPT_QUEUE_SIZE],
@@ -186,7 +192,7 @@ enum cam_code attempt_write_order(const char *job_dir, const struct attempt_orde
         "resume_from", order->resume_from, "time_limit_ms", (json_int_t)order->time_limit_ms,
         "grace_ms", (json_int_t)order->grace_ms, "log_bytes_max", (json_int_t)order->log_bytes_max,
         "argv", strings_to_json(order->argv, order->argv_count));
-    return write_record(path, record, err);
+    return write_record(cam_file_put, path, record, err);
 }
 
 enum cam_code attempt_read_order(const char *job_dir, int attempt, struct cam_arena *arena,
@@ -238,7 +244,7 @@ enum cam_code attempt_write_shim(const char *job_dir, int attempt, const struct 
     if (rc != CAM_OK) {
         return rc;
     }
-    return write_record(path,
+    return write_record(cam_file_replace, path,
                         json_pack("{sI sI ss}", "pid", (json_int_t)shim->pid, "start_ticks",
                                   (json_int_t)shim->start_ticks, "boot_id", shim->boot_id),
                         err);
@@ -276,7 +282,7 @@ enum cam_code attempt_write_exit(const char *job_dir, int attempt, const struct 
     if (rc != CAM_OK) {
         return rc;
     }
-    return write_record(path,
+    return write_record(cam_file_replace, path,
                         json_pack("{si si sb sb sI sI ss ss}", "exit_code", exit->exit_code,
                                   "signal", exit->signal, "timed_out", (int)exit->timed_out,
                                   "stop_killed", (int)exit->stop_killed, "elapsed_ms",

@@ -106,7 +106,8 @@ struct attempt_exit {
 CAM_CHECKED enum cam_code attempt_path(const char *job_dir, int attempt, const char *file,
                                        char out[CAM_PATH_SIZE], struct cam_err *err);
 
-/* Whole-file writes; the folder must exist.  CAM_IO, CAM_DISK_FULL, CAM_NO_MEMORY. */
+/* Whole-file writes, synced but for the order's (base/file.h); the folder must exist.  CAM_IO,
+ * CAM_DISK_FULL, CAM_NO_MEMORY. */
 CAM_CHECKED enum cam_code attempt_write_job(const char *job_dir, const struct attempt_job *job,
                                             struct cam_err *err);
 CAM_CHECKED enum cam_code
