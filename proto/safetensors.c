@@ -213,9 +213,36 @@ static enum cam_code read_header(struct safetensors *file, const char *path, str
     return rc == CAM_OK ? place_data(file, path, LENGTH_BYTES + (size_t)length, err) : rc;
 }
 
+/* Read, not mapped: a file that is cut short under a map ends the process with SIGBUS. */
+static enum cam_code read_whole(struct safetensors *file, int fd, const char *path,
+                                struct cam_err *err)
+{
+    file->map =
+        mmap(NULL, file->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (file->map == MAP_FAILED) {
+        file->map = NULL;
+        return cam_fail_errno(err, errno, "%s: %zu bytes", path, file->map_bytes);
+    }
+    for (size_t done = 0; done < file->map_bytes;) {
+        ssize_t got = pread(fd, (char *)file->map + done, file->map_bytes - done, (off_t)done);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return cam_fail_errno(err, errno, "%s: cannot read", path);
+        }
+        if (got == 0) {
+            return cam_fail(err, CAM_CORRUPT, "%s: cut short to %zu of %zu bytes while it was read",
+                            path, done, file->map_bytes);
+        }
+        done += (size_t)got;
+    }
+    return CAM_OK;
+}
+
 static enum cam_code map_file(struct safetensors *file, const char *path, struct cam_err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         return cam_fail_errno(err, errno, "%s", path);
     }
@@ -227,11 +254,7 @@ static enum cam_code map_file(struct safetensors *file, const char *path, struct
         rc = cam_fail(err, CAM_CORRUPT, "%s: no safetensors file: too short, or no file", path);
     } else {
         file->map_bytes = (size_t)info.st_size;
-        file->map = mmap(NULL, file->map_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (file->map == MAP_FAILED) {
-            file->map = NULL;
-            rc = cam_fail_errno(err, errno, "%s", path);
-        }
+        rc = read_whole(file, fd, path, err);
     }
     (void)close(fd);
     return rc;

@@ -2,8 +2,8 @@
  * Safetensors files: named tensors behind a JSON header (github.com/huggingface/safetensors).
  * Checkpoints and exported weights are such files; Python's library reads what is written here.
  *
- * Reading:  safetensors_open checks the whole header against the file's size; tensors then point
- *           into the mapped file until safetensors_close.  Any thread may read an open file.
+ * Reading:  safetensors_open reads the file and checks its whole header against its size; tensors
+ *           then point into that memory until safetensors_close.  Any thread may read an open file.
  * Writing:  safetensors_write takes tensors that point at the caller's memory.
  */
 #ifndef SAFETENSORS_H
