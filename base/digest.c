@@ -74,15 +74,22 @@ enum cam_code cam_digest_of(const void *bytes, size_t size, char hex_out[CAM_DIG
 enum cam_code cam_digest_of_file(const char *path, char hex_out[CAM_DIGEST_HEX_SIZE],
                                  struct cam_err *err)
 {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return cam_fail_errno(err, errno, "%s: cannot open", path);
+    }
+    enum cam_code rc = cam_digest_of_open_file(fd, path, hex_out, err);
+    (void)close(fd);
+    return rc;
+}
+
+enum cam_code cam_digest_of_open_file(int fd, const char *path, char hex_out[CAM_DIGEST_HEX_SIZE],
+                                      struct cam_err *err)
+{
     enum { PIECE_BYTES = 64 * 1024 };
     enum cam_code rc = CAM_OK;
     struct cam_digest *digest = cam_digest_create();
     unsigned char *piece = cam_alloc(1, PIECE_BYTES);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        rc = cam_fail_errno(err, errno, "%s: cannot open", path);
-        goto out;
-    }
     if (digest == NULL || piece == NULL) {
         rc = cam_fail(err, CAM_NO_MEMORY, "%s: digest: out of memory", path);
         goto out;
@@ -103,9 +110,6 @@ enum cam_code cam_digest_of_file(const char *path, char hex_out[CAM_DIGEST_HEX_S
     }
     cam_digest_finish(digest, hex_out);
 out:
-    if (fd >= 0) {
-        (void)close(fd);
-    }
     cam_free(piece);
     cam_digest_destroy(digest);
     return rc;

@@ -28,4 +28,9 @@ CAM_CHECKED enum cam_code cam_digest_of(const void *bytes, size_t size,
 CAM_CHECKED enum cam_code cam_digest_of_file(const char *path, char hex_out[CAM_DIGEST_HEX_SIZE],
                                              struct cam_err *err);
 
+/* The same of a file that is open, from where it stands to its end; path is for errors. */
+CAM_CHECKED enum cam_code cam_digest_of_open_file(int fd, const char *path,
+                                                  char hex_out[CAM_DIGEST_HEX_SIZE],
+                                                  struct cam_err *err);
+
 #endif

@@ -5,11 +5,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const struct source_format *const FORMATS[] = {
     [DATA_GLYPHS] = &GLYPHS_FORMAT,
@@ -141,20 +143,44 @@ enum cam_code source_read(const struct source *source, int64_t index, float *pix
     return CAM_OK;
 }
 
+/* Size and time are of the file whose bytes are digested, whatever its name means meanwhile. */
+static enum cam_code describe_whole(const struct format_file *file, struct stat *info,
+                                    char digest[CAM_DIGEST_HEX_SIZE], struct cam_err *err)
+{
+    struct stat after;
+    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, info) != 0) {
+        enum cam_code rc = cam_fail_errno(err, errno, "data %s %s", file->role, file->path);
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        return rc;
+    }
+    enum cam_code rc = cam_digest_of_open_file(fd, file->path, digest, err);
+    if (rc == CAM_OK && (fstat(fd, &after) != 0 || after.st_size != info->st_size ||
+                         after.st_mtim.tv_sec != info->st_mtim.tv_sec ||
+                         after.st_mtim.tv_nsec != info->st_mtim.tv_nsec)) {
+        rc = cam_fail(err, CAM_CHANGED, "data %s %s is being written: it changed while it was read",
+                      file->role, file->path);
+    }
+    (void)close(fd);
+    return rc;
+}
+
 /* One file's line of the identity. */
 static enum cam_code describe_file(const struct format_file *file, bool whole, json_t **out,
                                    struct cam_err *err)
 {
     struct stat info;
-    if (stat(file->path, &info) != 0) {
-        return cam_fail_errno(err, errno, "data %s %s", file->role, file->path);
-    }
     char digest[CAM_DIGEST_HEX_SIZE] = "";
+    enum cam_code rc = CAM_OK;
     if (whole) {
-        enum cam_code rc = cam_digest_of_file(file->path, digest, err);
-        if (rc != CAM_OK) {
-            return rc;
-        }
+        rc = describe_whole(file, &info, digest, err);
+    } else if (stat(file->path, &info) != 0) {
+        rc = cam_fail_errno(err, errno, "data %s %s", file->role, file->path);
+    }
+    if (rc != CAM_OK) {
+        return rc;
     }
     int64_t mtime_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
     *out = json_pack("{s:s, s:s, s:I, s:I}", "role", file->role, "path", file->path, "size",
