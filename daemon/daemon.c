@@ -209,6 +209,14 @@ enum cam_code daemon_resolve(struct settings *settings, struct cam_err *err)
     if (settings->state_dir[0] == '\0') {
         rc = endpoint_default_state_dir(settings->state_dir, err);
     }
+    if (rc == CAM_OK && settings->socket[0] == '\0') {
+        rc = endpoint_default(settings->socket, err);
+    }
+    /* Whoever has a state folder already may be taking over from the one that answers. */
+    if (rc == CAM_OK && !settings->drain && access(settings->state_dir, F_OK) != 0 &&
+        listener_answers(settings->socket)) {
+        rc = cam_fail(err, CAM_CONFLICT, "%s: another cambriand listens there", settings->socket);
+    }
     if (rc == CAM_OK) {
         rc = state_folder_prepare(settings->state_dir, settings->users == USERS_ALL, err);
     }
@@ -221,9 +229,6 @@ enum cam_code daemon_resolve(struct settings *settings, struct cam_err *err)
     memcpy(settings->state_dir, absolute, sizeof absolute);
     if (settings->jobs_dir[0] == '\0') {
         rc = cam_path(settings->jobs_dir, err, "%.4000s/jobs", settings->state_dir);
-    }
-    if (rc == CAM_OK && settings->socket[0] == '\0') {
-        rc = endpoint_default(settings->socket, err);
     }
     if (rc == CAM_OK && settings->mpirun[0] == '\0') {
         rc = host_find_program("mpirun", settings->mpirun, err);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -107,6 +108,21 @@ static enum cam_code make_folder(const struct listener *listener, const char *fo
 static void pipe_closed(uv_handle_t *handle)
 {
     cam_free(handle->data);
+}
+
+bool listener_answers(const char *path)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof to.sun_path) {
+        return false;
+    }
+    memcpy(to.sun_path, path, strlen(path));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool answers = fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return answers;
 }
 
 enum cam_code listener_open(const struct listener_options *options, struct listener **out,

@@ -18,6 +18,9 @@ struct listener_options {
     void (*accepted)(void *self, struct stream *stream, int64_t uid, int64_t gid);
 };
 
+/* Whether somebody answers at the path now: told before anything is made on disk. */
+bool listener_answers(const char *path);
+
 /* CAM_CONFLICT names the socket when another daemon has it; CAM_INVALID a path that is too long. */
 CAM_CHECKED enum cam_code listener_open(const struct listener_options *options,
                                         struct listener **out, struct cam_err *err);
