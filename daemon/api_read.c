@@ -119,8 +119,9 @@ static void show_work(struct api_call *call)
                              : api_admit(call->api, call->request->show_request->id, call->peer_uid,
                                          &call->err);
     if (call->rc == CAM_OK) {
-        call->rc = views_job(call->api->options.views, call->request->show_request->id, 0,
-                             call->arena, &job, &call->err);
+        call->rc =
+            views_job(call->api->options.views, call->request->show_request->id,
+                      call->request->show_request->after_epoch, call->arena, &job, &call->err);
     }
     if (call->rc == CAM_OK) {
         cam__show_reply__init(reply);

@@ -69,7 +69,8 @@ static void update_send(void *context)
         Cam__Envelope answer = CAM__ENVELOPE__INIT;
         api_overlay(watch->api, watch->job, watch->arena);
         reply.job = watch->job;
-        reply.last = job_state_ended((enum job_state)watch->job->state);
+        bool more = watch->job->n_epochs_done == VIEWS_EPOCHS_MAX;
+        reply.last = !more && job_state_ended((enum job_state)watch->job->state);
         answer.request_id = watch->request_id;
         answer.body_case = CAM__ENVELOPE__BODY_UPDATE_REPLY;
         answer.update_reply = &reply;
@@ -78,6 +79,10 @@ static void update_send(void *context)
             watch->epoch_sent = watch->job->epochs_done[watch->job->n_epochs_done - 1]->epoch;
         }
         watch->over = watch->over || reply.last;
+        watch->changed = watch->changed || more;
+        if (more) {
+            watches_wake(watch->api);
+        }
     }
     cam_arena_destroy(watch->arena);
     watch->arena = NULL;

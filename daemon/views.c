@@ -166,6 +166,7 @@ static enum cam_code read_epochs(struct views *views, Cam__Job *job, int64_t aft
 {
     struct query q;
     size_t room = (size_t)(job->epoch > after_epoch ? job->epoch - after_epoch : 0);
+    room = room > VIEWS_EPOCHS_MAX ? VIEWS_EPOCHS_MAX : room;
     Cam__Epoch **list = cam_arena_alloc(arena, room + 1, sizeof(Cam__Epoch *));
     if (list == NULL) {
         return cam_fail(err, CAM_NO_MEMORY, "the epochs of job %lld", (long long)job->id);
@@ -173,8 +174,8 @@ static enum cam_code read_epochs(struct views *views, Cam__Job *job, int64_t aft
     enum cam_code rc = database_query(
         views->db, &q, err,
         "SELECT epoch, steps, seconds, samples_per_s, metrics FROM epochs WHERE job_id = ? AND "
-        "epoch > ? ORDER BY epoch",
-        "ii", job->id, after_epoch);
+        "epoch > ? ORDER BY epoch LIMIT ?",
+        "iii", job->id, after_epoch, (int64_t)room);
     while (rc == CAM_OK && job->n_epochs_done < room && query_next(&q, &rc, err)) {
         Cam__Epoch *epoch = cam_arena_alloc(arena, 1, sizeof *epoch);
         if (epoch == NULL) {

@@ -22,6 +22,8 @@ typedef struct Cam__StatusReply Cam__StatusReply;
 struct views;
 struct database;
 
+enum { VIEWS_EPOCHS_MAX = 5000 }; /* of one answer, so that it fits a frame */
+
 CAM_CHECKED enum cam_code views_open(const char *database_path, const char *jobs_dir,
                                      struct views **out, struct cam_err *err);
 /* Nobody may be reading any more. */
@@ -32,7 +34,7 @@ void views_stop(struct views *views);
 /* The connection, for reads before the loop runs. */
 struct database *views_database(struct views *views);
 
-/* One job, with those of its epochs that are later than after_epoch (negative: none).
+/* One job, with the first of its epochs that are later than after_epoch (negative: none).
  * CAM_NOT_FOUND. */
 CAM_CHECKED enum cam_code views_job(struct views *views, int64_t id, int64_t after_epoch,
                                     struct cam_arena *arena, Cam__Job **out, struct cam_err *err);

@@ -240,6 +240,30 @@ class FormerJobs(unittest.TestCase):
             self.assertEqual(1, len(list(daemon.jobs.glob(f"{job}.stale-*"))))
 
 
+class LongJobs(unittest.TestCase):
+    def test_more_epochs_than_a_frame_holds(self):
+        count = 30000
+        with Daemon(slots=2, env=FAKE) as daemon:
+            job = daemon.submit(args=["--hold"])
+            daemon.client("cancel", job)
+            daemon.stop()
+            metrics = json.dumps({f"loss_{i}": i / 7 for i in range(8)})
+            database = sqlite3.connect(daemon.state / "queue.db")
+            with database:
+                database.executemany(
+                    "INSERT INTO epochs (job_id, epoch, attempt, steps, seconds, samples_per_s, "
+                    "metrics) VALUES (?, ?, 1, 1, 1.0, 1.0, ?)",
+                    [(job, epoch, metrics) for epoch in range(1, count + 1)])
+                database.execute("UPDATE jobs SET epochs_finished = ?, epochs = ? WHERE id = ?",
+                                 (count, count, job))
+            database.close()
+            daemon.start()
+            self.assertEqual(list(range(1, count + 1)),
+                             [e["epoch"] for e in daemon.show(job)["epochs_done"]])
+            lines = daemon.client("watch", job, check=False).stdout
+            self.assertIn(str(count), lines)
+
+
 class Refusals(unittest.TestCase):
     def test_bad_peers_harm_nobody(self):
         with Daemon(slots=2, env=FAKE, args=["--frame-limit", "1"]) as daemon:
@@ -322,6 +346,7 @@ class Refusals(unittest.TestCase):
             self.assertIn("another cambriand listens there",
                           self.refused(daemon, "--state-dir", str(daemon.home / "other"),
                                        "--jobs-dir", str(daemon.home / "other-jobs")))
+            self.assertEqual([], list(daemon.home.glob("other*")), "it leaves nothing behind")
             self.assertEqual(0, daemon.client("status").returncode)
 
     def test_a_jobs_folder_of_another_daemon(self):
