@@ -10,20 +10,29 @@
 #include <stdbool.h>
 #include <unistd.h>
 
-/* Reads what fits until the pipe's end; false when it takes too long. */
-static bool read_answer(int fd, char *text, size_t size)
+static int64_t now_ms(void)
 {
-    int64_t deadline_ms = cam_monotonic_ns() / 1000000 + ASK_LIMIT_MS;
-    size_t used = 0;
-    for (;;) {
-        int64_t left_ms = deadline_ms - cam_monotonic_ns() / 1000000;
+    return cam_monotonic_ns() / 1000000;
+}
+
+/* Waits until there is something to read, or the end; false when it takes too long. */
+static bool wait_readable(int fd, int64_t deadline_ms)
+{
+    for (int64_t left_ms = deadline_ms - now_ms(); left_ms > 0; left_ms = deadline_ms - now_ms()) {
         struct pollfd watched = {.fd = fd, .events = POLLIN};
-        if (left_ms <= 0 || (poll(&watched, 1, (int)left_ms) < 0 && errno != EINTR)) {
-            return false;
+        int ready = poll(&watched, 1, (int)left_ms);
+        if (ready > 0 || (ready < 0 && errno != EINTR)) {
+            return ready > 0;
         }
-        if (watched.revents == 0) {
-            continue;
-        }
+    }
+    return false;
+}
+
+/* Reads what fits until the pipe's end; false when it takes too long. */
+static bool read_answer(int fd, int64_t deadline_ms, char *text, size_t size)
+{
+    size_t used = 0;
+    while (wait_readable(fd, deadline_ms)) {
         char rest[512];
         bool full = used + 1 >= size;
         ssize_t got = read(fd, full ? rest : text + used, full ? sizeof rest : size - 1 - used);
@@ -33,6 +42,7 @@ static bool read_answer(int fd, char *text, size_t size)
         used += full ? 0 : (size_t)got;
         text[used] = '\0';
     }
+    return false;
 }
 
 enum cam_code ask_program(const struct ask *ask, char *text, size_t size, int *status_out,
@@ -43,6 +53,8 @@ enum cam_code ask_program(const struct ask *ask, char *text, size_t size, int *s
     int pidfd = -1;
     int signal = 0;
     struct owner self;
+    int limit_ms = ask->limit_ms == 0 ? ASK_LIMIT_MS : ask->limit_ms;
+    int64_t deadline_ms = now_ms() + limit_ms;
     owner_plain(geteuid(), getegid(), &self);
     text[0] = '\0';
     *status_out = 0;
@@ -57,7 +69,9 @@ enum cam_code ask_program(const struct ask *ask, char *text, size_t size, int *s
                                     .owner = ask->owner == NULL ? &self : ask->owner};
     enum cam_code rc = child_start(&request, &pid, &pidfd, err);
     (void)close(answer[1]);
-    bool answered = rc == CAM_OK && read_answer(answer[0], text, size);
+    /* Who closes its output may still live on. */
+    bool answered = rc == CAM_OK && read_answer(answer[0], deadline_ms, text, size) &&
+                    wait_readable(pidfd, deadline_ms);
     (void)close(answer[0]);
     if (rc != CAM_OK) {
         return rc;
@@ -69,6 +83,6 @@ enum cam_code ask_program(const struct ask *ask, char *text, size_t size, int *s
     child_reap(pid, status_out, &signal);
     *status_out = signal != 0 ? 128 + signal : *status_out;
     return answered ? CAM_OK
-                    : cam_fail(err, CAM_UNSUPPORTED, "%s %s: no answer within %d s", ask->argv[0],
-                               ask->argv[1], ASK_LIMIT_MS / 1000);
+                    : cam_fail(err, CAM_UNSUPPORTED, "%s %s: no answer within %g s", ask->argv[0],
+                               ask->argv[1], limit_ms / 1000.0);
 }

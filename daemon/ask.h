@@ -16,6 +16,7 @@ struct ask {
     const char *const *argv;
     char *const *environment;  /* NULL: this process's */
     const struct owner *owner; /* as whom it runs; NULL: as this process */
+    int limit_ms;              /* for answer and end together; 0: ASK_LIMIT_MS */
 };
 
 /* The answer is cut to size; *status_out is its exit status, 128 and more where a signal ended it.

@@ -105,7 +105,7 @@ enum cam_code attempt_folder_find(const char *job_dir, int attempt, int64_t owne
     if (rc != CAM_OK) {
         return rc;
     }
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
     if (fd < 0) {
         return cam_fail_errno(err, errno, "%s: cannot open", path);
     }
@@ -147,7 +147,7 @@ bool attempt_folder_never_began(const char *job_dir, int attempt)
         attempt_path(job_dir, attempt, "lock", path, &ignored) != CAM_OK) {
         return false;
     }
-    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
     if (fd < 0) {
         return false;
     }
@@ -234,7 +234,7 @@ static bool ranks_are_gone(const char *job_dir, int attempt)
     if (attempt_path(job_dir, attempt, "alive", path, &ignored) != CAM_OK) {
         return false;
     }
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
         return errno == ENOENT; /* no rank came as far as its first statement */
     }
@@ -387,7 +387,7 @@ static void read_profile(const char *job_dir, struct post_mortem *mortem)
     size_t size = 0;
     struct cam_err ignored;
     if (cam_path(path, &ignored, "%s/profile.json", job_dir) == CAM_OK &&
-        cam_file_read(path, sizeof mortem->profile - 1, &text, &size, &ignored) == CAM_OK) {
+        cam_file_read_plain(path, sizeof mortem->profile - 1, &text, &size, &ignored) == CAM_OK) {
         (void)snprintf(mortem->profile, sizeof mortem->profile, "%s", text);
     }
     cam_free(text);

@@ -131,6 +131,7 @@ static void examined(void *context, enum cam_code rc, const struct cam_err *err)
     struct core *core = start->core;
     start->examined = true;
     if (rc == CAM_OK && !core->draining) {
+        start->now_ms = core_wall(core); /* the answer may have taken a while */
         store_submit(core->options.store, &start->op);
         return;
     }

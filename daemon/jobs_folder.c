@@ -129,7 +129,7 @@ static bool is_held(const char *attempt_dir, const char *file)
     if (cam_path(path, &ignored, "%s/%s", attempt_dir, file) != CAM_OK) {
         return false;
     }
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     bool held = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
     if (fd >= 0) {
         (void)close(fd);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,13 +86,28 @@ static bool set_file_ids(uid_t uid, gid_t gid)
     return setfsgid((gid_t)-1) == (int)gid && setfsuid((uid_t)-1) == (int)uid;
 }
 
+/* This thread's; the C library has no name for the calls. */
+static bool use_capabilities(bool wanted)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+    if (syscall(SYS_capget, &header, sets) != 0) {
+        return false;
+    }
+    for (size_t i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+        sets[i].effective = wanted ? sets[i].permitted : 0;
+    }
+    return syscall(SYS_capset, &header, sets) == 0;
+}
+
 void owner_leave(const struct owner *owner)
 {
     if (!owner_is_other(owner->uid)) {
         return;
     }
     /* A daemon of the system keeps no supplementary groups: root needs none. */
-    if (!set_file_ids(0, getegid()) || syscall(SET_GROUPS, (size_t)0, NULL) != 0) {
+    if (!use_capabilities(true) || !set_file_ids(0, getegid()) ||
+        syscall(SET_GROUPS, (size_t)0, NULL) != 0) {
         abort();
     }
 }
@@ -101,11 +117,15 @@ enum cam_code owner_enter(const struct owner *owner, struct cam_err *err)
     if (!owner_is_other(owner->uid)) {
         return CAM_OK;
     }
+    if (!use_capabilities(true)) { /* then they could not come back either */
+        return cam_fail_errno(err, errno, "cannot give up capabilities for user %lld",
+                              (long long)owner->uid);
+    }
     if (syscall(SET_GROUPS, (size_t)owner->group_count, owner->groups) != 0) {
         return cam_fail_errno(err, errno, "cannot take the groups of user %lld",
                               (long long)owner->uid);
     }
-    if (!set_file_ids(owner->uid, owner->gid)) {
+    if (!set_file_ids(owner->uid, owner->gid) || !use_capabilities(false)) {
         owner_leave(owner);
         return cam_fail(err, CAM_DENIED, "cannot act as user %lld (no CAP_SETUID?)",
                         (long long)owner->uid);

@@ -14,7 +14,10 @@
  * itself: glibc's setgroups would change all threads).  Real, effective and saved ids stay root's,
  * so that the owner can neither signal nor trace the daemon, and owner_leave always succeeds; if
  * the kernel says otherwise the process ends, because a pool thread with a stranger's rights
- * must not go on to the next request.  Capabilities over files go with the file-system uid.
+ * must not go on to the next request.  All effective capabilities go as well: those over files go
+ * with the file-system uid, but CAP_SYS_PTRACE would open /proc/PID/cwd of anybody's process, and
+ * CAP_SYS_RESOURCE would write past the owner's quota.  No path of the owner's is opened without
+ * O_NOCTTY: a daemon that leads its session would take their terminal, and ^C from there.
  *
  * A daemon that is not root has one user: both functions do nothing then, and for root's own jobs.
  */

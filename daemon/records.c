@@ -239,13 +239,15 @@ enum cam_code records_begin_attempt(struct database *db, int64_t id, int ranks,
         return cam_fail(err, CAM_CONFLICT, "job %lld is %s: it does not start", (long long)id,
                         job_state_name(row.state));
     }
-    (void)snprintf(scratch, sizeof scratch, "%s-%lld-%d", scratch_prefix, (long long)id,
+    /* Its folder is everybody's: under a name that can be guessed somebody else's would be there
+     * first. */
+    (void)snprintf(scratch, sizeof scratch, "%s-%lld-%d-", scratch_prefix, (long long)id,
                    out->attempt);
     (void)snprintf(text, sizeof text, "attempt %d on %d rank%s", out->attempt, ranks,
                    ranks == 1 ? "" : "s");
     rc = database_run(db, err,
                       "INSERT INTO attempts (job_id, attempt, ranks, scratch, started_at_ms) "
-                      "VALUES (?, ?, ?, ?, ?)",
+                      "VALUES (?, ?, ?, ? || lower(hex(randomblob(4))), ?)",
                       "iiisi", id, (int64_t)out->attempt, (int64_t)ranks, scratch, now_ms);
     if (rc == CAM_OK) {
         rc = database_run(

@@ -246,7 +246,7 @@ static enum cam_code check_length(const char *role, const char *path,
 {
     uint8_t word[GZIP_TRAILER_BYTES] = {0};
     int64_t expected = header->header_bytes + header->value_bytes;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat info;
     if (fd < 0 || fstat(fd, &info) != 0) {
         int reason = errno;

@@ -15,7 +15,7 @@ static uint8_t *read_whole(const char *path, size_t *size_out)
 {
     struct stat info;
     uint8_t *bytes = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
         return NULL;
     }

@@ -15,7 +15,7 @@ static const unsigned BUFFER_BYTES[] = {
 
 enum cam_code reader_open(struct reader *reader, enum reader_use use, struct cam_err *err)
 {
-    int fd = open(reader->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = open(reader->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
         return cam_fail_errno(err, errno, "data %s %s: cannot open", reader->role, reader->path);
     }

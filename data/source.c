@@ -148,7 +148,7 @@ static enum cam_code describe_whole(const struct format_file *file, struct stat 
                                     char digest[CAM_DIGEST_HEX_SIZE], struct cam_err *err)
 {
     struct stat after;
-    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, info) != 0) {
         enum cam_code rc = cam_fail_errno(err, errno, "data %s %s", file->role, file->path);
         if (fd >= 0) {

@@ -242,7 +242,7 @@ static enum cam_code read_whole(struct safetensors *file, int fd, const char *pa
 
 static enum cam_code map_file(struct safetensors *file, const char *path, struct cam_err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
         return cam_fail_errno(err, errno, "%s", path);
     }

@@ -99,7 +99,7 @@ static void become_mpirun(const struct shim *shim, pid_t parent, int output_fd, 
     _exit(127);
 }
 
-/* Its name can be guessed and its parent is everybody's: what is there already must be ours. */
+/* Its parent is everybody's: what is there already must be ours. */
 static enum cam_code make_scratch(const char *path, struct cam_err *err)
 {
     struct stat found;

@@ -143,10 +143,11 @@ class Daemon:
                 str(self.state), "--jobs-dir", str(self.jobs), "--socket", str(self.socket),
                 "--slots", str(self.slots), *self.args]
 
-    def start(self):
+    def start(self, **how):
+        """how: Popen's own options."""
         log = open(self.home / "daemon.log", "ab")
         self.process = subprocess.Popen(self.command(), stderr=log, stdout=log, env=self.env,
-                                        stdin=subprocess.DEVNULL)
+                                        stdin=subprocess.DEVNULL, **how)
         log.close()
         until(lambda: self.process.poll() is not None or
               self.client("status", check=False).returncode == 0, 20, "the daemon answers")

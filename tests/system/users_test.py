@@ -152,6 +152,77 @@ class Users(unittest.TestCase):
                 self.assertIn(str(file), done.stderr)
                 self.assertIn("ermission denied", done.stderr)
 
+    def test_a_terminal_as_data_stays_its_owners(self):
+        """A daemon that leads its session must not take it as its own: ^C there would end it."""
+        with Everybody(slots=2, env=FAKE) as daemon:
+            daemon.stop()
+            daemon.start(start_new_session=True)
+            self.assertEqual(daemon.process.pid, os.getsid(daemon.process.pid))
+            keyboard, terminal = os.openpty()
+            name = os.ttyname(terminal)
+            os.chown(name, ONE, ONE)
+            os.close(terminal)
+            text = TINY.replace("{format: glyphs, count: 256, seed: 3}",
+                                f"{{format: idx, images: {name}}}")
+            done = daemon.submit_as(ONE, text, check=False)
+            self.assertIn(f"{name}: no regular file", done.stderr)
+            with open(f"/proc/{daemon.process.pid}/stat", encoding="utf-8") as file:
+                self.assertEqual("0", file.read().rsplit(")", 1)[1].split()[4], "its terminal")
+            os.write(keyboard, b"\x03")
+            self.assertEqual(0, daemon.as_user(TWO, "status").returncode)
+            os.close(keyboard)
+
+    def test_ways_through_proc_stay_closed(self):
+        """Somebody's working folder is readable by all, but lies in one that is not."""
+        with Everybody(slots=2, env=FAKE) as daemon:
+            hidden = daemon.home / "hidden"
+            inner = hidden / "inner"
+            inner.mkdir(parents=True)
+            (inner / "images").write_text(SECRET)
+            for path in (hidden, inner, inner / "images"):
+                os.chown(path, TWO, TWO)
+            hidden.chmod(0o700)
+            victim = subprocess.Popen(["sleep", "600"], cwd=inner, user=TWO, group=TWO,
+                                      extra_groups=[])
+            try:
+                for name in ("cwd/images", "maps"):
+                    with self.subTest(name):
+                        path = f"/proc/{victim.pid}/{name}"
+                        text = TINY.replace("{format: glyphs, count: 256, seed: 3}",
+                                            f"{{format: idx, images: {path}}}")
+                        done = daemon.submit_as(ONE, text, check=False)
+                        self.assertIn(f"{path}", done.stderr)
+                        self.assertIn("ermission denied", done.stderr)
+            finally:
+                victim.kill()
+                victim.wait()
+
+    def test_a_pipe_under_a_record_holds_nobody(self):
+        with Everybody(slots=2, env=FAKE) as daemon:
+            job = daemon.submit_as(ONE, sets=["env.FAKE_STEPS=3000", "env.FAKE_STEP_MS=20"])
+            daemon.until_step(job, 10)
+            names = ("profile.json", "epochs.jsonl", "attempts/1/outcome.json",
+                     "attempts/1/failure-0.json")
+            for name in names:
+                daemon.steal(ONE, daemon.job_dir(job) / name, None)
+            for pid in daemon.processes(job)["shim"]:
+                os.kill(pid, signal.SIGKILL)
+            until(lambda: daemon.show(job)["attempts"] > 1 or daemon.show(job)["state"] in ENDED,
+                  20, "its end is found")
+            daemon.as_user(ONE, "cancel", "--now", job, check=False)
+            daemon.until_state(job, ENDED)
+
+    def test_a_guessed_name_keeps_nobody_out(self):
+        with Everybody(slots=2, env=FAKE) as daemon:
+            first = daemon.submit_as(ONE, sets=["env.FAKE_STEPS=2"])
+            daemon.finish(first)
+            order = json.loads((daemon.attempt_dir(first) / "attempt.json").read_text())
+            self.assertRegex(order["scratch"], r"-1-1-[0-9a-f]{8}$")
+            other = daemon.submit_as(ONE, sets=["env.FAKE_STEPS=2"])
+            daemon.finish(other)
+            second = json.loads((daemon.attempt_dir(other) / "attempt.json").read_text())
+            self.assertNotEqual(order["scratch"][-8:], second["scratch"][-8:])
+
     def test_links_lead_nowhere(self):
         with Everybody(slots=2, env=FAKE) as daemon:
             job = daemon.submit_as(ONE, sets=["env.FAKE_STEPS=20"])
