@@ -139,29 +139,66 @@ static int64_t whole_bytes(const struct whole *whole)
     return whole->header->header_bytes + whole->header->value_bytes;
 }
 
-/* Reads the values behind the header, to the last byte and no further; gzip checks its CRC. */
-static enum cam_code read_values(struct reader *reader, const struct idx_header *header,
-                                 uint8_t *values, struct cam_err *err)
+/* So many bytes of values were read: they are all, and the file's last; gzip checks its CRC. */
+static enum cam_code check_end(struct reader *reader, const struct idx_header *header, int64_t got,
+                               struct cam_err *err)
 {
-    int64_t got = 0;
     int64_t more = 0;
     uint8_t one = 0;
-    enum cam_code rc = reader_take(reader, values, header->value_bytes, &got, err);
-    if (rc == CAM_OK && got < header->value_bytes) {
-        rc = cam_fail(err, CAM_CORRUPT,
-                      "data %s %s: cut short: %" PRId64
-                      " bytes of values, its header names %" PRId64,
-                      reader->role, reader->path, got, header->value_bytes);
+    if (got < header->value_bytes) {
+        return cam_fail(err, CAM_CORRUPT,
+                        "data %s %s: cut short: %" PRId64
+                        " bytes of values, its header names %" PRId64,
+                        reader->role, reader->path, got, header->value_bytes);
     }
     /* The read past the end also makes zlib compare the checksum. */
-    if (rc == CAM_OK) {
-        rc = reader_take(reader, &one, 1, &more, err);
-    }
+    enum cam_code rc = reader_take(reader, &one, 1, &more, err);
     if (rc == CAM_OK && more > 0) {
         rc = cam_fail(err, CAM_CORRUPT,
                       "data %s %s: more bytes than the %" PRId64 " that its header names",
                       reader->role, reader->path, header->value_bytes);
     }
+    return rc;
+}
+
+/* Opens it behind its header, which is still the known one. */
+static enum cam_code open_values(const struct whole *whole, struct reader *reader,
+                                 struct cam_err *err)
+{
+    struct idx_header found;
+    enum cam_code rc = reader_open(reader, READER_WHOLE, err);
+    if (rc == CAM_OK) {
+        rc = read_header(reader, whole->role, &found, err);
+    }
+    if (rc == CAM_OK && memcmp(found.raw, whole->header->raw, sizeof found.raw) != 0) {
+        rc = cam_fail(err, CAM_CHANGED, "data %s %s: changed while it was being read",
+                      whole->role->name, whole->path);
+    }
+    return rc;
+}
+
+/* Reads it to its end and keeps nothing: a header may name more than there is memory for. */
+static enum cam_code look_through(const struct whole *whole, struct cam_err *err)
+{
+    enum { PIECE_BYTES = 256 * 1024 };
+    const struct idx_header *header = whole->header;
+    struct reader reader = {.role = whole->role->name, .path = whole->path};
+    int64_t done = 0;
+    uint8_t *piece = cam_alloc(PIECE_BYTES, 1);
+    if (piece == NULL) {
+        return cam_fail(err, CAM_NO_MEMORY, "data %s %s: out of memory", whole->role->name,
+                        whole->path);
+    }
+    enum cam_code rc = open_values(whole, &reader, err);
+    for (int64_t got = 1; rc == CAM_OK && got > 0 && done < header->value_bytes; done += got) {
+        int64_t left = header->value_bytes - done;
+        rc = reader_take(&reader, piece, left < PIECE_BYTES ? left : PIECE_BYTES, &got, err);
+    }
+    if (rc == CAM_OK) {
+        rc = check_end(&reader, header, done, err);
+    }
+    reader_close(&reader);
+    cam_free(piece);
     return rc;
 }
 
@@ -171,22 +208,18 @@ static enum cam_code read_whole(void *context, uint8_t *bytes, struct cam_err *e
     const struct whole *whole = context;
     const struct idx_header *header = whole->header;
     struct reader reader = {.role = whole->role->name, .path = whole->path};
-    struct idx_header found;
+    int64_t got = 0;
     if (header->gzipped && inflate_file(whole->path, bytes, (size_t)whole_bytes(whole)) &&
         memcmp(bytes, header->raw, (size_t)header->header_bytes) == 0) {
         return CAM_OK;
     }
-    enum cam_code rc = reader_open(&reader, READER_WHOLE, err);
+    enum cam_code rc = open_values(whole, &reader, err);
     if (rc == CAM_OK) {
-        rc = read_header(&reader, whole->role, &found, err);
-    }
-    if (rc == CAM_OK && memcmp(found.raw, header->raw, sizeof found.raw) != 0) {
-        rc = cam_fail(err, CAM_CHANGED, "data %s %s: changed while it was being read",
-                      whole->role->name, whole->path);
+        memcpy(bytes, header->raw, (size_t)header->header_bytes);
+        rc = reader_take(&reader, bytes + header->header_bytes, header->value_bytes, &got, err);
     }
     if (rc == CAM_OK) {
-        memcpy(bytes, found.raw, (size_t)header->header_bytes);
-        rc = read_values(&reader, header, bytes + header->header_bytes, err);
+        rc = check_end(&reader, header, got, err);
     }
     reader_close(&reader);
     return rc;
@@ -273,8 +306,9 @@ static enum cam_code check_images(struct idx *idx, struct cam_err *err)
 {
     bool fits = false;
     enum cam_code rc = check_length("images", idx->images_path, &idx->images, &fits, err);
+    struct whole whole = images_of(idx);
     if (rc == CAM_OK && !fits) {
-        rc = bring_images(idx, err);
+        rc = look_through(&whole, err);
     }
     return rc;
 }
@@ -285,6 +319,12 @@ static enum cam_code open_labels(struct idx *idx, const char *path, struct sourc
     struct idx_header header;
     struct whole whole = {.role = &LABELS, .path = path, .header = &header};
     enum cam_code rc = look_at(&LABELS, path, &header, err);
+    if (rc == CAM_OK && header.dim[0] != info->count) {
+        rc = cam_fail(err, CAM_INVALID,
+                      "data labels %s: %" PRId64 " labels for %" PRId64
+                      " images of %s, one for every image is expected",
+                      path, header.dim[0], info->count, idx->images_path);
+    }
     if (rc == CAM_OK) {
         rc = read_own(&whole, &idx->labels_file, err);
     }
@@ -292,12 +332,6 @@ static enum cam_code open_labels(struct idx *idx, const char *path, struct sourc
         return rc;
     }
     idx->labels = idx->labels_file + header.header_bytes;
-    if (header.dim[0] != info->count) {
-        return cam_fail(err, CAM_INVALID,
-                        "data labels %s: %" PRId64 " labels for %" PRId64
-                        " images of %s, one for every image is expected",
-                        path, header.dim[0], info->count, idx->images_path);
-    }
     for (int64_t i = 0; i < info->count; i++) {
         if (idx->labels[i] >= info->classes) {
             info->classes = idx->labels[i] + 1;
@@ -368,15 +402,12 @@ static enum cam_code idx_share(void *state, const char *folder, struct cam_err *
 
 static enum cam_code idx_preload(void *state, struct cam_err *err)
 {
-    struct idx *idx = state;
-    return idx->pixels != NULL ? cam_fail(err, CAM_UNSUPPORTED, "read already")
-                               : share_images(idx, err);
+    return share_images(state, err);
 }
 
 static enum cam_code idx_load(void *state, struct cam_err *err)
 {
-    struct idx *idx = state;
-    return idx->pixels != NULL ? CAM_OK : bring_images(idx, err);
+    return bring_images(state, err);
 }
 
 static void idx_read(const void *state, int64_t index, float *pixels, int32_t *label_out)

@@ -207,6 +207,21 @@ static void test_refusals(void **state)
     (void)unlink(labels);
 }
 
+/* What a header names is not taken from memory before it is seen to be there. */
+static void test_a_header_may_name_a_tebibyte(void **state)
+{
+    (void)state;
+    static const uint8_t large[] = {0,    0, 8, 3, 0,    0, 0x10, 0, 0, 0,
+                                    0x40, 0, 0, 0, 0x40, 0, 1,    2, 3, 4};
+    static const uint8_t many[] = {0, 0, 8, 1, 0xff, 0xff, 0xff, 0xff, 1};
+    put(images, large, sizeof large);
+    put(labels, LABELS, sizeof LABELS);
+    expect_refusal(CAM_CORRUPT, "cut short: 4 bytes of values, its header names 1099511627776");
+    put(images, IMAGES, sizeof IMAGES);
+    put(labels, many, sizeof many);
+    expect_refusal(CAM_INVALID, "4294967295 labels for 3 images");
+}
+
 static void test_damaged_gzip(void **state)
 {
     (void)state;
@@ -302,6 +317,7 @@ int main(void)
         cmocka_unit_test(test_plain_and_gzipped),
         cmocka_unit_test(test_two_and_four_dimensions),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_a_header_may_name_a_tebibyte),
         cmocka_unit_test(test_damaged_gzip),
         cmocka_unit_test(test_identity),
         cmocka_unit_test(test_shared),
