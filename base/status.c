@@ -62,6 +62,12 @@ static size_t character_bytes(const unsigned char *text)
     return 0;
 }
 
+/* Of ASCII, and those that follow it (U+0080 to U+009F). */
+static bool is_control(const unsigned char *text)
+{
+    return text[0] < ' ' || text[0] == 0x7f || (text[0] == 0xc2 && text[1] < 0xa0);
+}
+
 bool cam_utf8_ok(const char *text)
 {
     const unsigned char *at = (const unsigned char *)text;
@@ -80,8 +86,9 @@ void cam_utf8_mend(char *text)
     unsigned char *at = (unsigned char *)text;
     while (*at != '\0') {
         size_t size = character_bytes(at);
-        if (size == 0) {
+        if (size == 0 || is_control(at)) {
             *at = '?';
+            size = 0; /* what followed it is looked at anew */
         }
         at += size == 0 ? 1 : size;
     }

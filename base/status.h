@@ -56,7 +56,7 @@ enum cam_code cam_fail_errno(struct cam_err *err, int error_number, const char *
 bool cam_utf8_ok(const char *text);
 
 /* Makes each byte that is no UTF-8 a question mark, such as of a path or of a text cut short: JSON
- * takes nothing else. */
+ * takes nothing else.  Control characters too: a terminal or a log would obey them. */
 void cam_utf8_mend(char *text);
 
 /* Puts "prefix: " before the text already in err; err may be NULL. */

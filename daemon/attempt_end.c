@@ -349,6 +349,7 @@ static void read_failure(const char *job_dir, const char *file, int64_t *best_wr
             mortem->failure_code = code;
             (void)snprintf(mortem->failure_text, sizeof mortem->failure_text, "%s",
                            text == NULL ? name : text);
+            cam_utf8_mend(mortem->failure_text);
             mortem->failure_rank = (int)json_integer_value(json_object_get(record, "rank"));
             mortem->failure_step = json_integer_value(json_object_get(record, "step"));
         }

@@ -28,6 +28,14 @@ static void test_only_utf8_comes_out(void **state)
     }
 }
 
+static void test_no_terminal_obeys_it(void **state)
+{
+    (void)state;
+    struct cam_err err;
+    (void)cam_fail(&err, CAM_IO, "%s", "a\x1b[2J\nb\x7f \xc2\x9b \xc2\xa0");
+    assert_string_equal("a?[2J?b? ?? \xc2\xa0", err.text);
+}
+
 static void test_a_letter_that_is_cut_is_no_letter(void **state)
 {
     (void)state;
@@ -47,6 +55,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_only_utf8_comes_out),
+        cmocka_unit_test(test_no_terminal_obeys_it),
         cmocka_unit_test(test_a_letter_that_is_cut_is_no_letter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
