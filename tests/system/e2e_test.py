@@ -10,7 +10,7 @@ import unittest
 import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from harness import BUILD, TINY, Daemon  # noqa: E402
+from harness import BUILD, SLOW, TINY, Daemon  # noqa: E402
 
 SHOW_KEYS = {"id", "name", "kind", "state", "ranks", "attempts", "epoch", "epochs", "step",
              "steps_per_epoch", "eta_s", "submitted_at", "started_at", "ended_at",
@@ -177,6 +177,7 @@ class EndToEnd(unittest.TestCase):
         status = json.loads(self.daemon.client("status", "--json").stdout)
         self.assertEqual(2, status["slots"])
 
+    @unittest.skipIf(SLOW > 1, "sanitizers keep memory of their own")
     def test_peak_memory_is_what_check_says(self):
         """A rank's peak less that of the same worker on next to nothing, against the difference
         of what check says of the two (ENGINE.md, P7): within 5 %."""
