@@ -58,13 +58,13 @@ struct executable_memory {
 struct backend {
     int version; /* BACKEND_VERSION it was built against */
     const char *name;
-    bool fuses; /* wants plans with plan_request.fuse */
 
     enum cam_code (*open)(const struct backend_options *options, struct backend_instance **out,
                           struct cam_err *err);
     void (*close)(struct backend_instance *instance);
 
-    /* Whether the operator runs here. */
+    /* Whether the operator has a kernel here; what has none but a lowering is lowered by the
+     planner (model/plan/target.h says the same of this backend's name). */
     bool (*query)(const struct backend_instance *instance, enum op_kind op);
 
     /* Appends JSON members (`"device": "cpu", "isa": "avx2", "onednn": "2.6.3"`), without braces:

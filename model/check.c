@@ -5,6 +5,7 @@
 #include "model/memory.h"
 #include "model/plan/plan.h"
 #include "model/plan/plan_points.h"
+#include "model/plan/target.h"
 
 #include <stdio.h>
 
@@ -71,12 +72,14 @@ static enum cam_code make_plan(struct planning *planning, const struct graph *gr
                                const struct plan_output *outputs, int count, struct plan **out,
                                struct cam_err *err)
 {
+    const struct plan_target *target = plan_target("cpu");
     const struct plan_request request = {.graph = graph,
                                          .outputs = outputs,
                                          .output_count = count,
                                          .parameter_offsets = planning->parameter_offsets,
                                          .buffer_offsets = planning->buffer_offsets,
-                                         .fuse = true};
+                                         .fuse = target->fuses,
+                                         .macros = target->macros};
     enum cam_code rc = plan_create(&request, out, err);
     if (rc == CAM_OK) {
         count_packed(planning, *out);

@@ -138,7 +138,7 @@ static bool is_product(enum op_kind op)
 static bool cpu_query(const struct backend_instance *instance, enum op_kind op)
 {
     (void)instance;
-    return op >= 0 && op < OP_COUNT;
+    return op >= 0 && op < OP_COUNT && op_get(op)->class != OP_CLASS_MACRO;
 }
 
 static void cpu_profile(const struct backend_instance *instance, struct cam_text *out)
@@ -168,6 +168,9 @@ static enum cam_code step_create(struct executable *executable, struct cpu_step 
     if (is_product(op)) {
         return tap_step_applies(step->plan, step->step) ? tap_step_create(step, err)
                                                         : conv_step_create(executable, step, err);
+    }
+    if (op_get(op)->class == OP_CLASS_CHOICE) {
+        return choice_step_create(step, err);
     }
     if (op == OP_PAD || op == OP_CONCAT) {
         return move_step_create(step, err);
@@ -317,7 +320,6 @@ static enum cam_code cpu_launch(struct executable *executable, int lane,
 static const struct backend CPU = {
     .version = BACKEND_VERSION,
     .name = "cpu",
-    .fuses = true,
     .open = cpu_open,
     .close = cpu_close,
     .query = cpu_query,

@@ -8,12 +8,21 @@ static enum cam_code matmul_launch(const struct cpu_step *step, const struct lan
     const struct shape *a = &step->plan->values[plan_step->input[0]].shape;
     const struct shape *b = &step->plan->values[plan_step->input[1]].shape;
     const struct shape *c = &step->plan->values[plan_step->output].shape;
+    const float *left = cpu_source(step->plan, plan_step->input[0], call->bindings);
+    const float *right = cpu_source(step->plan, plan_step->input[1], call->bindings);
+    float *out = cpu_target(step->plan, plan_step->output, call->bindings);
+    int row = c->rank - 2; /* of all three; what stands before counts matrices */
     bool ta = plan_step->attr.transpose_a;
-    dnnl_status_t status = dnnl_sgemm(
-        ta ? 'T' : 'N', plan_step->attr.transpose_b ? 'T' : 'N', c->dim[0], c->dim[1],
-        a->dim[ta ? 0 : 1], 1.0f, cpu_source(step->plan, plan_step->input[0], call->bindings),
-        a->dim[1], cpu_source(step->plan, plan_step->input[1], call->bindings), b->dim[1], 0.0f,
-        cpu_target(step->plan, plan_step->output, call->bindings), c->dim[1]);
+    int64_t matrices = shape_count(c) / (c->dim[row] * c->dim[row + 1]);
+    dnnl_status_t status = dnnl_success;
+    for (int64_t i = 0; i < matrices && status == dnnl_success; i++) {
+        status = dnnl_sgemm(ta ? 'T' : 'N', plan_step->attr.transpose_b ? 'T' : 'N', c->dim[row],
+                            c->dim[row + 1], a->dim[ta ? row : row + 1], 1.0f, left,
+                            a->dim[row + 1], right, b->dim[row + 1], 0.0f, out, c->dim[row + 1]);
+        left += a->dim[row] * a->dim[row + 1];
+        right += b->dim[row] * b->dim[row + 1];
+        out += c->dim[row] * c->dim[row + 1];
+    }
     return status == dnnl_success ? CAM_OK : dnn_fail(err, status, plan_step->path, "sgemm");
 }
 

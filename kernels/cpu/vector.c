@@ -135,6 +135,14 @@ INLINE __m256 softplus8(__m256 a)
     __m256 rest = Sleef_finz_log1pf8_u10avx2(exp8(neg8(abs8(a))));
     return _mm256_add_ps(_mm256_max_ps(a, _mm256_setzero_ps()), rest);
 }
+INLINE __m256 erf8(__m256 a)
+{
+    return Sleef_finz_erff8_u10avx2(a);
+}
+INLINE __m256 floor8(__m256 a)
+{
+    return _mm256_floor_ps(a);
+}
 INLINE __m256 same8(__m256 a)
 {
     return a;
@@ -216,6 +224,14 @@ static void run_cos(const struct vector_call *call)
 {
     unary_loop(call, cos8);
 }
+static void run_erf(const struct vector_call *call)
+{
+    unary_loop(call, erf8);
+}
+static void run_floor(const struct vector_call *call)
+{
+    unary_loop(call, floor8);
+}
 static void run_same(const struct vector_call *call)
 {
     unary_loop(call, same8);
@@ -277,13 +293,29 @@ void vector_select_greater(const struct vector_call *call)
 }
 
 static vector_function *const FUNCTIONS[OP_COUNT] = {
-    [OP_ADD] = run_add,         [OP_SUB] = run_sub,         [OP_MUL] = run_mul,
-    [OP_DIV] = run_div,         [OP_MAX] = run_max,         [OP_MIN] = run_min,
-    [OP_GREATER] = run_greater, [OP_EQUAL] = run_equal,     [OP_SELECT] = run_select,
-    [OP_NEG] = run_neg,         [OP_ABS] = run_abs,         [OP_SIGN] = run_sign,
-    [OP_EXP] = run_exp,         [OP_LOG] = run_log,         [OP_SQRT] = run_sqrt,
-    [OP_TANH] = run_tanh,       [OP_SIGMOID] = run_sigmoid, [OP_SOFTPLUS] = run_softplus,
-    [OP_SIN] = run_sin,         [OP_COS] = run_cos,         [OP_STOP_GRADIENT] = run_same,
+    [OP_ADD] = run_add,
+    [OP_SUB] = run_sub,
+    [OP_MUL] = run_mul,
+    [OP_DIV] = run_div,
+    [OP_MAX] = run_max,
+    [OP_MIN] = run_min,
+    [OP_GREATER] = run_greater,
+    [OP_EQUAL] = run_equal,
+    [OP_SELECT] = run_select,
+    [OP_NEG] = run_neg,
+    [OP_ABS] = run_abs,
+    [OP_SIGN] = run_sign,
+    [OP_EXP] = run_exp,
+    [OP_LOG] = run_log,
+    [OP_SQRT] = run_sqrt,
+    [OP_TANH] = run_tanh,
+    [OP_SIGMOID] = run_sigmoid,
+    [OP_SOFTPLUS] = run_softplus,
+    [OP_SIN] = run_sin,
+    [OP_COS] = run_cos,
+    [OP_ERF] = run_erf,
+    [OP_FLOOR] = run_floor,
+    [OP_STOP_GRADIENT] = run_same,
 };
 
 vector_function *vector_function_of(enum op_kind op)

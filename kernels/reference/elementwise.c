@@ -85,19 +85,43 @@ static double op_cos(const double *a)
 {
     return cos(a[0]);
 }
+static double op_erf(const double *a)
+{
+    return erf(a[0]);
+}
+static double op_floor(const double *a)
+{
+    return floor(a[0]);
+}
 static double op_same(const double *a)
 {
     return a[0];
 }
 
 static reference_scalar *const SCALARS[OP_COUNT] = {
-    [OP_ADD] = op_add,         [OP_SUB] = op_sub,         [OP_MUL] = op_mul,
-    [OP_DIV] = op_div,         [OP_MAX] = op_max,         [OP_MIN] = op_min,
-    [OP_GREATER] = op_greater, [OP_EQUAL] = op_equal,     [OP_SELECT] = op_select,
-    [OP_NEG] = op_neg,         [OP_ABS] = op_abs,         [OP_SIGN] = op_sign,
-    [OP_EXP] = op_exp,         [OP_LOG] = op_log,         [OP_SQRT] = op_sqrt,
-    [OP_TANH] = op_tanh,       [OP_SIGMOID] = op_sigmoid, [OP_SOFTPLUS] = op_softplus,
-    [OP_SIN] = op_sin,         [OP_COS] = op_cos,         [OP_STOP_GRADIENT] = op_same,
+    [OP_ADD] = op_add,
+    [OP_SUB] = op_sub,
+    [OP_MUL] = op_mul,
+    [OP_DIV] = op_div,
+    [OP_MAX] = op_max,
+    [OP_MIN] = op_min,
+    [OP_GREATER] = op_greater,
+    [OP_EQUAL] = op_equal,
+    [OP_SELECT] = op_select,
+    [OP_NEG] = op_neg,
+    [OP_ABS] = op_abs,
+    [OP_SIGN] = op_sign,
+    [OP_EXP] = op_exp,
+    [OP_LOG] = op_log,
+    [OP_SQRT] = op_sqrt,
+    [OP_TANH] = op_tanh,
+    [OP_SIGMOID] = op_sigmoid,
+    [OP_SOFTPLUS] = op_softplus,
+    [OP_SIN] = op_sin,
+    [OP_COS] = op_cos,
+    [OP_ERF] = op_erf,
+    [OP_FLOOR] = op_floor,
+    [OP_STOP_GRADIENT] = op_same,
 };
 
 reference_scalar *reference_scalar_of(enum op_kind op)

@@ -71,6 +71,11 @@ reference_kernel reference_copy, reference_constant, reference_iota, reference_d
 reference_kernel reference_elementwise;
 reference_kernel reference_broadcast, reference_permute, reference_slice, reference_pad,
     reference_concat, reference_sum;
+reference_kernel reference_reduce_max, reference_gather, reference_scatter_add,
+    reference_max_pool_index, reference_gather_pool, reference_scatter_pool;
+reference_kernel reference_standardize, reference_standardize_grad, reference_softmax_xent,
+    reference_softmax_xent_grad, reference_attention, reference_attention_grad;
+reference_kernel reference_lstm, reference_lstm_grad, reference_gru, reference_gru_grad;
 reference_kernel reference_matmul, reference_conv2d, reference_conv2d_grad_input,
     reference_conv2d_grad_weight;
 

@@ -5,20 +5,23 @@ void reference_matmul(const struct kernel_call *call)
 {
     const struct operand *a = &call->input[0];
     const struct operand *b = &call->input[1];
-    int64_t rows = call->output.shape.dim[0];
-    int64_t columns = call->output.shape.dim[1];
+    int row = call->output.shape.rank - 2;
+    int64_t rows = call->output.shape.dim[row];
+    int64_t columns = call->output.shape.dim[row + 1];
     bool ta = call->attr->transpose_a;
     bool tb = call->attr->transpose_b;
-    int64_t depth = a->shape.dim[ta ? 0 : 1];
-    for (int64_t m = 0; m < rows; m++) {
-        for (int64_t n = 0; n < columns; n++) {
-            double sum = 0.0;
-            for (int64_t k = 0; k < depth; k++) {
-                sum += operand_get(a, ta ? k * rows + m : m * depth + k) *
-                       operand_get(b, tb ? n * depth + k : k * columns + n);
-            }
-            operand_set(&call->output, m * columns + n, sum);
+    int64_t depth = a->shape.dim[ta ? row : row + 1];
+    for (int64_t i = 0; i < shape_count(&call->output.shape); i++) {
+        int64_t n = i % columns;
+        int64_t m = i / columns % rows;
+        int64_t matrix = i / columns / rows;
+        double sum = 0.0;
+        for (int64_t k = 0; k < depth; k++) {
+            sum +=
+                operand_get(a, matrix * rows * depth + (ta ? k * rows + m : m * depth + k)) *
+                operand_get(b, matrix * depth * columns + (tb ? n * depth + k : k * columns + n));
         }
+        operand_set(&call->output, i, sum);
     }
 }
 

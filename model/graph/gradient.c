@@ -1,23 +1,7 @@
 #include "model/graph/gradient.h"
 
+#include "model/graph/lower.h"
 #include "model/graph/op.h"
-
-/* For each node up to y: does it depend on one of wrt?  Indices are a topological order. */
-static void mark_dependent(const struct graph *graph, int y, const int *wrt, int count,
-                           bool *depends)
-{
-    for (int i = 0; i < count; i++) {
-        if (wrt[i] <= y) {
-            depends[wrt[i]] = true;
-        }
-    }
-    for (int n = 0; n <= y; n++) {
-        const struct node *node = graph_node(graph, n);
-        for (int i = 0; i < node->input_count && !depends[n]; i++) {
-            depends[n] = depends[node->input[i]];
-        }
-    }
-}
 
 /* Applies one node's rule and adds what arrives at its inputs. */
 static void spread(struct graph *graph, int n, const bool *depends, int *gradients)
@@ -39,7 +23,38 @@ static void spread(struct graph *graph, int n, const bool *depends, int *gradien
     }
 }
 
-void gradient_append(struct graph *graph, int y, const int *wrt, int count, int *out)
+/* Whether every node between wrt and y has a rule. */
+static bool has_rules(const struct graph *graph, int y, const bool *depends)
+{
+    for (int n = 0; n <= y; n++) {
+        if (depends[n] && op_get(graph_node(graph, n)->op)->gradient == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Which nodes depend on wrt, in the graph's arena; y is lowered first where it has to be. */
+static bool *dependent_nodes(struct graph *graph, int *y, const int *wrt, int count)
+{
+    for (;;) {
+        bool *depends = cam_arena_alloc(graph_arena(graph), (size_t)*y + 1, sizeof *depends);
+        if (depends == NULL) {
+            graph_fail(graph, CAM_NO_MEMORY, "no memory for the gradients of %d nodes", *y);
+            return NULL;
+        }
+        graph_mark_between(graph, *y, wrt, count, depends);
+        if (has_rules(graph, *y, depends)) {
+            return depends;
+        }
+        *y = lower_append(graph, *y, wrt, count);
+        if (*y < 0) {
+            return NULL;
+        }
+    }
+}
+
+int gradient_append(struct graph *graph, int y, const int *wrt, int count, int *out)
 {
     for (int i = 0; i < count; i++) {
         out[i] = NODE_NONE;
@@ -47,20 +62,17 @@ void gradient_append(struct graph *graph, int y, const int *wrt, int count, int 
             y = NODE_NONE;
         }
     }
-    if (y < 0) {
-        return;
+    const bool *depends = y < 0 ? NULL : dependent_nodes(graph, &y, wrt, count);
+    if (depends == NULL) {
+        return NODE_NONE;
     }
-    size_t nodes = (size_t)y + 1;
-    bool *depends = cam_arena_alloc(graph_arena(graph), nodes, sizeof *depends);
-    int *gradients = cam_arena_alloc(graph_arena(graph), nodes, sizeof *gradients);
-    if (depends == NULL || gradients == NULL) {
-        graph_fail(graph, CAM_NO_MEMORY, "no memory for the gradients of %d nodes", y);
-        return;
+    int *gradients = cam_arena_alloc(graph_arena(graph), (size_t)y + 1, sizeof *gradients);
+    if (gradients == NULL) {
+        return graph_fail(graph, CAM_NO_MEMORY, "no memory for the gradients of %d nodes", y);
     }
     for (int n = 0; n <= y; n++) {
         gradients[n] = NODE_NONE;
     }
-    mark_dependent(graph, y, wrt, count, depends);
     graph_set_path(graph, graph_node(graph, y)->path);
     gradients[y] = graph_constant(graph, 1.0, &graph_node(graph, y)->shape);
     for (int n = y; n >= 0; n--) {
@@ -75,4 +87,5 @@ void gradient_append(struct graph *graph, int y, const int *wrt, int count, int 
             out[i] = graph_constant(graph, 0.0, &graph_node(graph, wrt[i])->shape);
         }
     }
+    return y;
 }

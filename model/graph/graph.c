@@ -1,6 +1,7 @@
 #include "model/graph/graph.h"
 
 #include "base/mem.h"
+#include "model/graph/node_equal.h"
 #include "model/graph/op.h"
 
 #include <stdarg.h>
@@ -17,6 +18,8 @@ struct graph {
     struct node **nodes; /* each in the arena, so that a node never moves */
     int count;
     int capacity;
+    int *shared; /* hash table over nodes: its size is a power of two; NODE_NONE: free */
+    int shared_size;
     const char *path;
     struct cam_err err; /* code CAM_OK: none yet */
 };
@@ -42,6 +45,7 @@ void graph_destroy(struct graph *graph)
         return;
     }
     cam_arena_destroy(graph->arena);
+    cam_free(graph->shared);
     cam_free(graph->nodes);
     cam_free(graph);
 }
@@ -92,8 +96,77 @@ struct cam_arena *graph_arena(struct graph *graph)
     return graph->arena;
 }
 
+void graph_mark_between(const struct graph *graph, int last, const int *wrt, int count,
+                        bool *between_out)
+{
+    /* First what `last` needs, then of that what depends on wrt: a node's inputs come before it. */
+    for (int n = 0; n <= last; n++) {
+        between_out[n] = n == last;
+    }
+    for (int n = last; n >= 0; n--) {
+        const struct node *node = graph->nodes[n];
+        for (int i = 0; between_out[n] && i < node->input_count; i++) {
+            between_out[node->input[i]] = true;
+        }
+    }
+    for (int n = 0; n <= last; n++) {
+        const struct node *node = graph->nodes[n];
+        bool depends = false;
+        for (int i = 0; i < count && !depends; i++) {
+            depends = wrt[i] == n;
+        }
+        for (int i = 0; i < node->input_count && !depends; i++) {
+            depends = between_out[node->input[i]];
+        }
+        between_out[n] = between_out[n] && depends;
+    }
+}
+
+/* The slot of the table that holds an equal node, or the free one where it belongs. */
+static int *find_shared(const struct graph *graph, const struct node *node)
+{
+    unsigned mask = (unsigned)graph->shared_size - 1u;
+    unsigned place = node_hash(node) & mask;
+    while (graph->shared[place] != NODE_NONE &&
+           !node_equal(graph->nodes[graph->shared[place]], node)) {
+        place = (place + 1u) & mask;
+    }
+    return &graph->shared[place];
+}
+
+/* Room in the table for one node more: at most half of it is taken. */
+static bool reserve_shared(struct graph *graph)
+{
+    if (2 * (graph->count + 1) <= graph->shared_size) {
+        return true;
+    }
+    int size = graph->shared_size == 0 ? 4 * NODES_FIRST : 2 * graph->shared_size;
+    int *table = cam_alloc((size_t)size, sizeof *table);
+    if (table == NULL) {
+        graph_fail(graph, CAM_NO_MEMORY, "no memory for a graph of %d nodes", graph->count);
+        return false;
+    }
+    cam_free(graph->shared);
+    graph->shared = table;
+    graph->shared_size = size;
+    for (int i = 0; i < size; i++) {
+        table[i] = NODE_NONE;
+    }
+    for (int n = 0; n < graph->count; n++) {
+        *find_shared(graph, graph->nodes[n]) = n;
+    }
+    return true;
+}
+
 static int push(struct graph *graph, const struct node *node)
 {
+    if (!reserve_shared(graph)) {
+        return NODE_NONE;
+    }
+    int *shared = find_shared(graph, node);
+    if (*shared != NODE_NONE) {
+        return *shared;
+    }
     if (graph->count == graph->capacity) {
         int capacity = graph->capacity == 0 ? NODES_FIRST : 2 * graph->capacity;
         struct node **nodes =
@@ -110,6 +183,7 @@ static int push(struct graph *graph, const struct node *node)
     }
     *copy = *node;
     graph->nodes[graph->count] = copy;
+    *shared = graph->count;
     return graph->count++;
 }
 

@@ -28,6 +28,19 @@ static bool common_shape(const struct shape *a, const struct shape *b, struct sh
     return true;
 }
 
+/* Whether the constant is one that leaves the other operand as it is: x + 0, x - 0, 1 * x, x / 1.
+ * Gradients are full of them. */
+static bool is_neutral(const struct graph *graph, enum op_kind op, int constant, bool on_right)
+{
+    const struct node *node = graph_node(graph, constant);
+    if (node->op != OP_CONSTANT) {
+        return false;
+    }
+    bool sum = op == OP_ADD || (op == OP_SUB && on_right);
+    bool product = op == OP_MUL || (op == OP_DIV && on_right);
+    return (sum && node->attr.value == 0.0) || (product && node->attr.value == 1.0);
+}
+
 int graph_binary(struct graph *graph, enum op_kind op, int a, int b)
 {
     struct shape common;
@@ -36,6 +49,12 @@ int graph_binary(struct graph *graph, enum op_kind op, int a, int b)
     }
     if (!common_shape(shape_of(graph, a), shape_of(graph, b), &common)) {
         return graph_append(graph, op, (int[]){a, b}, 2, NULL); /* which names both shapes */
+    }
+    if (is_neutral(graph, op, b, true) && shape_equal(shape_of(graph, a), &common)) {
+        return a;
+    }
+    if (is_neutral(graph, op, a, false) && shape_equal(shape_of(graph, b), &common)) {
+        return b;
     }
     int left = graph_broadcast(graph, a, &common);
     int right = graph_broadcast(graph, b, &common);
@@ -116,6 +135,11 @@ int graph_slice(struct graph *graph, int a, const int64_t *start, const struct s
     }
     struct op_attr attr = {.shape = *shape};
     memcpy(attr.start, start, (size_t)shape->rank * sizeof *start);
+    const struct node *node = graph_node(graph, a);
+    if (node->op == OP_PAD && memcmp(attr.start, node->attr.start, sizeof attr.start) == 0 &&
+        shape_equal(shape_of(graph, node->input[0]), shape)) {
+        return node->input[0]; /* what the padding went around */
+    }
     return graph_append(graph, OP_SLICE, &a, 1, &attr);
 }
 
@@ -147,6 +171,54 @@ int graph_sum(struct graph *graph, int a, uint32_t axes)
     return graph_append(graph, OP_SUM, &a, 1, &(struct op_attr){.axes = axes});
 }
 
+int graph_mean(struct graph *graph, int a, uint32_t axes)
+{
+    if (a < 0) {
+        return NODE_NONE;
+    }
+    int sum = graph_sum(graph, a, axes);
+    return sum < 0 ? NODE_NONE
+                   : graph_scale(graph, sum,
+                                 (double)shape_count(shape_of(graph, sum)) /
+                                     (double)shape_count(shape_of(graph, a)));
+}
+
+int graph_reduce_max(struct graph *graph, int a, uint32_t axes)
+{
+    if (a < 0 || axes == 0) {
+        return a;
+    }
+    return graph_append(graph, OP_REDUCE_MAX, &a, 1, &(struct op_attr){.axes = axes});
+}
+
+int graph_iota(struct graph *graph, const struct shape *shape, int axis)
+{
+    return graph_append(graph, OP_IOTA, NULL, 0, &(struct op_attr){.shape = *shape, .axis = axis});
+}
+
+int graph_gather(struct graph *graph, int table, int index)
+{
+    return table < 0 || index < 0 ? NODE_NONE
+                                  : graph_append(graph, OP_GATHER, (int[]){table, index}, 2, NULL);
+}
+
+int graph_scatter_add(struct graph *graph, int index, int x, const struct shape *table_shape)
+{
+    const struct op_attr attr = {.shape = *table_shape};
+    return index < 0 || x < 0 ? NODE_NONE
+                              : graph_append(graph, OP_SCATTER_ADD, (int[]){index, x}, 2, &attr);
+}
+
+int graph_max_pool(struct graph *graph, int x, const struct window *window)
+{
+    if (x < 0) {
+        return NODE_NONE;
+    }
+    const struct op_attr attr = {.window = *window};
+    int index = graph_append(graph, OP_MAX_POOL_INDEX, &x, 1, &attr);
+    return index < 0 ? NODE_NONE : graph_append(graph, OP_GATHER_POOL, (int[]){x, index}, 2, NULL);
+}
+
 int graph_matmul(struct graph *graph, int a, int b, bool transpose_a, bool transpose_b)
 {
     struct op_attr attr = {.transpose_a = transpose_a, .transpose_b = transpose_b};
@@ -173,4 +245,51 @@ int graph_conv2d_grad_weight(struct graph *graph, int x, int dy, const struct wi
     struct op_attr attr = {.window = *window, .shape = *weight_shape};
     return x < 0 || dy < 0 ? NODE_NONE
                            : graph_append(graph, OP_CONV2D_GRAD_WEIGHT, (int[]){x, dy}, 2, &attr);
+}
+
+int graph_standardize(struct graph *graph, int x, uint32_t axes, double epsilon)
+{
+    const struct op_attr attr = {.axes = axes, .value = epsilon};
+    return x < 0 ? NODE_NONE : graph_append(graph, OP_STANDARDIZE, &x, 1, &attr);
+}
+
+int graph_softmax_xent(struct graph *graph, int logits, int label, double smoothing)
+{
+    const struct op_attr attr = {.value = smoothing};
+    return logits < 0 || label < 0
+               ? NODE_NONE
+               : graph_append(graph, OP_SOFTMAX_XENT, (int[]){logits, label}, 2, &attr);
+}
+
+int graph_attention(struct graph *graph, int qkv, const struct attention *options)
+{
+    const struct op_attr attr = {.value = options->scale, .causal = options->causal};
+    const int inputs[] = {qkv, options->lengths};
+    return qkv < 0 ? NODE_NONE
+                   : graph_append(graph, OP_ATTENTION, inputs, options->lengths < 0 ? 1 : 2, &attr);
+}
+
+/* The first of the equal parts that a recurrent operator's output is made of. */
+static int hidden_states(struct graph *graph, int out, int w)
+{
+    if (out < 0) {
+        return NODE_NONE;
+    }
+    struct shape hidden = *shape_of(graph, out);
+    hidden.dim[2] = shape_of(graph, w)->dim[0];
+    return graph_slice(graph, out, (const int64_t[SHAPE_RANK_MAX]){0}, &hidden);
+}
+
+int graph_lstm(struct graph *graph, int x, int w)
+{
+    return x < 0 || w < 0
+               ? NODE_NONE
+               : hidden_states(graph, graph_append(graph, OP_LSTM, (int[]){x, w}, 2, NULL), w);
+}
+
+int graph_gru(struct graph *graph, int x, int w, int b)
+{
+    return x < 0 || w < 0 || b < 0
+               ? NODE_NONE
+               : hidden_states(graph, graph_append(graph, OP_GRU, (int[]){x, w, b}, 3, NULL), w);
 }

@@ -34,6 +34,18 @@
         .gradient = prefix##_gradient, .flops = prefix##_flops, .tolerance = SUMMED                \
     }
 
+#define CHOICE(n, inputs, prefix, g, t)                                                            \
+    {                                                                                              \
+        .name = n, .class = OP_CLASS_CHOICE, .input_count = inputs, .infer = prefix##_infer,       \
+        .gradient = g, .tolerance = t                                                              \
+    }
+/* A gradient macro has no gradient rule: its lowering is differentiated. */
+#define MACRO(n, inputs, i, g, prefix, f)                                                          \
+    {                                                                                              \
+        .name = n, .class = OP_CLASS_MACRO, .input_count = inputs, .infer = i, .gradient = g,      \
+        .lower = prefix##_lower, .flops = f, .tolerance = SUMMED                                   \
+    }
+
 static const struct op OPS[] = {
     [OP_PARAMETER] = LEAF("parameter", op_leaf_infer),
     [OP_BUFFER] = LEAF("buffer", op_leaf_infer),
@@ -63,6 +75,8 @@ static const struct op OPS[] = {
     [OP_SOFTPLUS] = ELEMENTWISE("softplus", 1, op_softplus_gradient, CLOSE),
     [OP_SIN] = ELEMENTWISE("sin", 1, op_sin_gradient, CLOSE),
     [OP_COS] = ELEMENTWISE("cos", 1, op_cos_gradient, CLOSE),
+    [OP_ERF] = ELEMENTWISE("erf", 1, op_erf_gradient, CLOSE),
+    [OP_FLOOR] = ELEMENTWISE("floor", 1, op_none_gradient, EXACT),
     [OP_STOP_GRADIENT] = ELEMENTWISE("stop_gradient", 1, op_none_gradient, EXACT),
     [OP_BROADCAST] = FORM("broadcast", OP_CLASS_VIEW, 1, op_broadcast),
     [OP_RESHAPE] = FORM("reshape", OP_CLASS_VIEW, 1, op_reshape),
@@ -76,10 +90,34 @@ static const struct op OPS[] = {
                 .infer = op_sum_infer,
                 .gradient = op_sum_gradient,
                 .tolerance = SUMMED},
+    [OP_REDUCE_MAX] = CHOICE("reduce_max", 1, op_reduce_max, op_reduce_max_gradient, EXACT),
+    [OP_GATHER] = CHOICE("gather", 2, op_gather, op_gather_gradient, EXACT),
+    [OP_SCATTER_ADD] = CHOICE("scatter_add", 2, op_scatter_add, op_scatter_add_gradient, SUMMED),
+    [OP_MAX_POOL_INDEX] = CHOICE("max_pool_index", 1, op_max_pool_index, op_none_gradient, EXACT),
+    [OP_GATHER_POOL] = CHOICE("gather_pool", 2, op_gather_pool, op_gather_pool_gradient, EXACT),
+    [OP_SCATTER_POOL] =
+        CHOICE("scatter_pool", 2, op_scatter_pool, op_scatter_pool_gradient, SUMMED),
     [OP_MATMUL] = PRODUCT("matmul", op_matmul),
     [OP_CONV2D] = PRODUCT("conv2d", op_conv2d),
     [OP_CONV2D_GRAD_INPUT] = PRODUCT("conv2d_grad_input", op_conv2d_grad_input),
     [OP_CONV2D_GRAD_WEIGHT] = PRODUCT("conv2d_grad_weight", op_conv2d_grad_weight),
+    [OP_STANDARDIZE] = MACRO("standardize", 1, op_standardize_infer, op_standardize_gradient,
+                             op_standardize, NULL),
+    [OP_STANDARDIZE_GRAD] =
+        MACRO("standardize_grad", 2, op_standardize_infer, NULL, op_standardize_grad, NULL),
+    [OP_SOFTMAX_XENT] = MACRO("softmax_xent", 2, op_softmax_xent_infer, op_softmax_xent_gradient,
+                              op_softmax_xent, NULL),
+    [OP_SOFTMAX_XENT_GRAD] =
+        MACRO("softmax_xent_grad", 3, op_softmax_xent_infer, NULL, op_softmax_xent_grad, NULL),
+    [OP_ATTENTION] = MACRO("attention", -1, op_attention_infer, op_attention_gradient, op_attention,
+                           op_attention_flops),
+    [OP_ATTENTION_GRAD] = MACRO("attention_grad", -1, op_attention_grad_infer, NULL,
+                                op_attention_grad, op_attention_grad_flops),
+    [OP_LSTM] = MACRO("lstm", 2, op_lstm_infer, op_lstm_gradient, op_lstm, op_recurrent_flops),
+    [OP_LSTM_GRAD] =
+        MACRO("lstm_grad", 3, op_lstm_grad_infer, NULL, op_lstm_grad, op_recurrent_flops),
+    [OP_GRU] = MACRO("gru", 3, op_gru_infer, op_gru_gradient, op_gru, op_recurrent_flops),
+    [OP_GRU_GRAD] = MACRO("gru_grad", 3, op_gru_grad_infer, NULL, op_gru_grad, op_recurrent_flops),
 };
 _Static_assert(sizeof OPS / sizeof OPS[0] == OP_COUNT, "a row for every operator");
 

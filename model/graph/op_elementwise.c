@@ -146,3 +146,12 @@ void op_cos_gradient(struct graph *graph, int node, int dy, int *d_inputs)
     int sine = graph_unary(graph, OP_SIN, input(graph, node, 0));
     d_inputs[0] = graph_unary(graph, OP_NEG, mul(graph, dy, sine));
 }
+
+/* dy * 2 / sqrt(pi) * e^(-a^2) */
+void op_erf_gradient(struct graph *graph, int node, int dy, int *d_inputs)
+{
+    const double two_over_root_pi = 1.12837916709551257390;
+    int a = input(graph, node, 0);
+    int bell = graph_unary(graph, OP_EXP, graph_unary(graph, OP_NEG, mul(graph, a, a)));
+    d_inputs[0] = mul(graph, dy, graph_scale(graph, bell, two_over_root_pi));
+}

@@ -6,22 +6,36 @@
 
 #include <inttypes.h>
 
+/* Whether all axes but the last two agree. */
+static bool same_batch(const struct shape *a, const struct shape *b)
+{
+    struct shape first = *a;
+    struct shape second = *b;
+    first.rank -= 2;
+    second.rank -= 2;
+    return shape_equal(&first, &second);
+}
+
 enum cam_code op_matmul_infer(const struct node *inputs[], int input_count,
                               const struct op_attr *attr, struct shape *out, struct cam_err *err)
 {
     (void)input_count;
     const struct shape *a = &inputs[0]->shape;
     const struct shape *b = &inputs[1]->shape;
+    int row = a->rank - 2; /* of both */
     int ta = attr->transpose_a ? 1 : 0;
     int tb = attr->transpose_b ? 1 : 0;
-    if (a->rank != 2 || b->rank != 2 || a->dim[1 - ta] != b->dim[tb]) {
+    if (a->rank < 2 || b->rank < 2 || !same_batch(a, b) ||
+        a->dim[row + 1 - ta] != b->dim[row + tb]) {
         char first[96];
         char second[96];
         return cam_fail(err, CAM_INVALID, "matrix product of %s%s and %s%s does not fit",
                         shape_text(a, first, sizeof first), ta ? " transposed" : "",
                         shape_text(b, second, sizeof second), tb ? " transposed" : "");
     }
-    *out = (struct shape){.rank = 2, .dim = {a->dim[ta], b->dim[1 - tb]}};
+    *out = *a;
+    out->dim[row] = a->dim[row + ta];
+    out->dim[row + 1] = b->dim[row + 1 - tb];
     return CAM_OK;
 }
 
@@ -39,7 +53,8 @@ void op_matmul_gradient(struct graph *graph, int node, int dy, int *d_inputs)
 
 int64_t op_matmul_flops(const struct node *node, const struct node *inputs[])
 {
-    return 2 * shape_count(&node->shape) * inputs[0]->shape.dim[node->attr.transpose_a ? 0 : 1];
+    const struct shape *a = &inputs[0]->shape;
+    return 2 * shape_count(&node->shape) * a->dim[a->rank - (node->attr.transpose_a ? 2 : 1)];
 }
 
 static enum cam_code check_window(const struct window *window, struct cam_err *err)

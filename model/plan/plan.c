@@ -1,6 +1,7 @@
 #include "model/plan/plan.h"
 
 #include "base/mem.h"
+#include "model/graph/lower.h"
 #include "model/plan/plan_build.h"
 
 #include <inttypes.h>
@@ -72,14 +73,11 @@ static void build(struct plan_builder *b)
     }
 }
 
-enum cam_code plan_create(const struct plan_request *request, struct plan **out,
-                          struct cam_err *err)
+static enum cam_code create(const struct plan_request *request, struct plan **out,
+                            struct cam_err *err)
 {
     struct plan_builder b = {.request = request, .graph = request->graph};
-    enum cam_code rc = check_request(request, err);
-    if (rc != CAM_OK) {
-        return rc;
-    }
+    enum cam_code rc = CAM_OK;
     b.scratch = cam_arena_create();
     b.plan = cam_alloc(1, sizeof *b.plan);
     if (b.plan != NULL) {
@@ -97,4 +95,59 @@ enum cam_code plan_create(const struct plan_request *request, struct plan **out,
     cam_free(b.values);
     cam_arena_destroy(b.scratch);
     return rc;
+}
+
+static bool has_lowered(const struct plan_request *request)
+{
+    for (int n = 0; n < graph_count(request->graph); n++) {
+        enum op_kind op = graph_node(request->graph, n)->op;
+        if (op_get(op)->lower != NULL && (request->macros == NULL || !request->macros[op])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The same request over a graph without the macros that the backend has no kernel of. */
+static enum cam_code create_lowered(const struct plan_request *request, struct plan **out,
+                                    struct cam_err *err)
+{
+    struct graph *graph = NULL;
+    size_t count = (size_t)request->output_count + 1;
+    struct plan_output *outputs = cam_alloc(count, sizeof *outputs);
+    int *nodes = cam_alloc(count, sizeof *nodes);
+    enum cam_code rc = CAM_NO_MEMORY;
+    if (outputs == NULL || nodes == NULL) {
+        rc = cam_fail(err, CAM_NO_MEMORY, "no memory for a plan");
+        goto out;
+    }
+    for (int i = 0; i < request->output_count; i++) {
+        nodes[i] = request->outputs[i].node;
+    }
+    rc = lower_copy(request->graph, request->macros, nodes, request->output_count, &graph, nodes,
+                    err);
+    for (int i = 0; i < request->output_count; i++) {
+        outputs[i] = (struct plan_output){nodes[i], request->outputs[i].offset};
+    }
+    if (rc == CAM_OK) {
+        struct plan_request lowered = *request;
+        lowered.graph = graph;
+        lowered.outputs = outputs;
+        rc = create(&lowered, out, err);
+    }
+out:
+    graph_destroy(graph);
+    cam_free(outputs);
+    cam_free(nodes);
+    return rc;
+}
+
+enum cam_code plan_create(const struct plan_request *request, struct plan **out,
+                          struct cam_err *err)
+{
+    enum cam_code rc = check_request(request, err);
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    return (has_lowered(request) ? create_lowered : create)(request, out, err);
 }

@@ -222,7 +222,8 @@ void plan_fuse(struct plan_builder *b)
             continue;
         }
         enum op_class class = plan_class(b, n);
-        if (class == OP_CLASS_PRODUCT || class == OP_CLASS_MOVE) {
+        if (class == OP_CLASS_PRODUCT || class == OP_CLASS_MOVE || class == OP_CLASS_CHOICE ||
+            class == OP_CLASS_MACRO) {
             place_operator(b, n);
         } else if (class == OP_CLASS_SUM) {
             place(b, n);

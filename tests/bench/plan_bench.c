@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "kernels/registry.h"
 #include "model/graph/op.h"
+#include "model/plan/target.h"
 #include "model/recipes/training.h"
 #include "proto/jobfile.h"
 
@@ -254,12 +255,14 @@ static struct plan *phase_plan(const struct bench *bench, const struct phase *ph
     for (int i = 0; i < training->buffer_count; i++) {
         buffers[i] = training->buffers[i].offset;
     }
+    const struct plan_target *target = plan_target(bench->backend->name);
     const struct plan_request request = {.graph = phase->graph,
                                          .outputs = wanted,
                                          .output_count = phase->output_count,
                                          .parameter_offsets = parameters,
                                          .buffer_offsets = buffers,
-                                         .fuse = bench->backend->fuses};
+                                         .fuse = target->fuses,
+                                         .macros = target->macros};
     if (plan_create(&request, &plan, &err) != CAM_OK) {
         die(&err);
     }

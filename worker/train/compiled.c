@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "model/graph/op.h"
+#include "model/plan/target.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,8 @@ static enum cam_code check_operators(const struct compiled *compiled, const stru
 {
     for (int i = 0; i < graph_count(graph); i++) {
         const struct node *node = graph_node(graph, i);
-        if (!compiled->backend->query(compiled->instance, node->op)) {
+        if (op_get(node->op)->lower == NULL &&
+            !compiled->backend->query(compiled->instance, node->op)) {
             return cam_fail(err, CAM_UNSUPPORTED, "%s: the %s backend has no %s",
                             node->path == NULL ? "model" : node->path, compiled->backend->name,
                             op_get(node->op)->name);
@@ -35,13 +37,15 @@ enum cam_code compiled_plan(const struct compiled *compiled, const struct compil
     for (int i = 0; i < request->count; i++) {
         outputs[i] = (struct plan_output){.node = request->nodes[i], .offset = request->offsets[i]};
     }
+    const struct plan_target *target = plan_target(compiled->backend->name);
     const struct plan_request plan_request = {
         .graph = request->graph,
         .outputs = outputs,
         .output_count = request->count,
         .parameter_offsets = compiled->parameter_offsets,
         .buffer_offsets = compiled->buffer_offsets,
-        .fuse = compiled->backend->fuses,
+        .fuse = target != NULL && target->fuses,
+        .macros = target != NULL ? target->macros : NULL,
     };
     rc = plan_create(&plan_request, &out->plan, err);
     cam_free(outputs);

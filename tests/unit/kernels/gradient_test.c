@@ -150,6 +150,32 @@ static void test_second_derivatives(void **state)
     }
 }
 
+/* A macro's own kernel and its lowering are written apart: each checks the other. */
+static void test_macros_equal_their_lowering(void **state)
+{
+    (void)state;
+    const struct rig_place lowered = {
+        .backend = "reference", .f64 = true, .lanes = 1, .lowered = true};
+    for (int op = 0; op < OP_COUNT; op++) {
+        uint64_t draw = (uint64_t)op << 22;
+        for (int number = 0; number < CASES && op_get((enum op_kind)op)->lower != NULL; number++) {
+            struct rig rig;
+            rig_begin(&rig, (uint64_t)op * 991u + (uint64_t)number);
+            rig.outputs[rig.output_count++] = operator_case(&rig, (enum op_kind)op, &draw);
+            double *macro = rig_run(&rig, &DOUBLE);
+            double *lower = rig_run(&rig, &lowered);
+            double distance = rig_distance(macro, lower, rig_output_count(&rig));
+            if (!(distance < 1e-12)) {
+                fail_msg("%s, case %d: the lowering is %g away", op_get((enum op_kind)op)->name,
+                         number, distance);
+            }
+            cam_free(macro);
+            cam_free(lower);
+            rig_end(&rig);
+        }
+    }
+}
+
 static void test_stop_gradient_stops(void **state)
 {
     (void)state;
@@ -224,7 +250,9 @@ static void test_closure_to_third_order(void **state)
         }
         ASSERT_OK(graph_status(rig.graph, &err), err);
         for (int n = 0; n < graph_count(rig.graph); n++) {
+            const struct op *row = op_get(graph_node(rig.graph, n)->op);
             assert_true(reference->query(NULL, graph_node(rig.graph, n)->op));
+            assert_true(row->gradient != NULL || row->lower != NULL);
         }
         rig_end(&rig);
     }
@@ -233,8 +261,11 @@ static void test_closure_to_third_order(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first_derivatives),      cmocka_unit_test(test_second_derivatives),
-        cmocka_unit_test(test_stop_gradient_stops),    cmocka_unit_test(test_gradient_penalty),
+        cmocka_unit_test(test_first_derivatives),
+        cmocka_unit_test(test_second_derivatives),
+        cmocka_unit_test(test_macros_equal_their_lowering),
+        cmocka_unit_test(test_stop_gradient_stops),
+        cmocka_unit_test(test_gradient_penalty),
         cmocka_unit_test(test_closure_to_third_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -118,6 +118,128 @@ static int sum(struct rig *rig, enum op_kind op, uint64_t *state)
     return graph_sum(rig->graph, rig_input(rig, 0, &shape), (uint32_t)axes);
 }
 
+static int reduce_max(struct rig *rig, enum op_kind op, uint64_t *state)
+{
+    (void)op;
+    struct shape shape = draw_shape(state, 1, RANK, 67);
+    int64_t axes = rig_draw(state, 1, (1 << shape.rank) - 1);
+    return graph_reduce_max(rig->graph, rig_input(rig, 0, &shape), (uint32_t)axes);
+}
+
+/* Whole numbers below `count`, which no derivative is taken by. */
+static int indices(struct rig *rig, const struct shape *shape, int64_t count, uint64_t *state)
+{
+    int unit =
+        graph_random(rig->graph, OP_UNIFORM, shape, (uint32_t)rig_draw(state, 0, 1 << 30), false);
+    return graph_unary(rig->graph, OP_FLOOR, graph_scale(rig->graph, unit, (double)count));
+}
+
+static int gather(struct rig *rig, enum op_kind op, uint64_t *state)
+{
+    struct shape table = draw_shape(state, 1, 3, 33);
+    struct shape index = draw_shape(state, 1, 2, 21);
+    struct shape rows = index;
+    for (int d = 1; d < table.rank; d++) {
+        rows.dim[rows.rank++] = table.dim[d];
+    }
+    int chosen = indices(rig, &index, table.dim[0], state);
+    return op == OP_GATHER
+               ? graph_gather(rig->graph, rig_input(rig, 0, &table), chosen)
+               : graph_scatter_add(rig->graph, chosen, rig_input(rig, 0, &rows), &table);
+}
+
+static int pool(struct rig *rig, enum op_kind op, uint64_t *state)
+{
+    struct shape image = {.rank = 4, .dim = {rig_draw(state, 1, 3), 0, 0, rig_draw(state, 1, 9)}};
+    struct op_attr attr = {.window = {.groups = 1}};
+    struct window *window = &attr.window;
+    for (int a = 0; a < 2; a++) {
+        window->size[a] = rig_draw(state, 1, 3);
+        window->stride[a] = rig_draw(state, 1, 3);
+        window->pad_before[a] = rig_draw(state, 0, window->size[a] - 1);
+        window->pad_after[a] = rig_draw(state, 0, window->size[a] - 1);
+        image.dim[1 + a] = window->size[a] + rig_draw(state, 0, 5);
+    }
+    int x = rig_input(rig, 0, &image);
+    int index = graph_append(rig->graph, OP_MAX_POOL_INDEX, &x, 1, &attr);
+    if (op == OP_MAX_POOL_INDEX) {
+        return index;
+    }
+    if (op == OP_GATHER_POOL) {
+        return graph_append(rig->graph, OP_GATHER_POOL, (int[]){x, index}, 2, NULL);
+    }
+    attr.shape = image;
+    int pooled = rig_input(rig, 1, &graph_node(rig->graph, index)->shape);
+    return graph_append(rig->graph, OP_SCATTER_POOL, (int[]){pooled, index}, 2, &attr);
+}
+
+static int standardize(struct rig *rig, enum op_kind op, uint64_t *state)
+{
+    struct shape shape = draw_shape(state, 1, RANK, 67);
+    shape.dim[shape.rank - 1] += 2;
+    struct op_attr attr = {.value = 0.1};
+    attr.axes = (uint32_t)rig_draw(state, 0, (1 << shape.rank) - 1) | 1u << (shape.rank - 1);
+    const int inputs[] = {rig_input(rig, 0, &shape),
+                          op == OP_STANDARDIZE ? NODE_NONE : rig_input(rig, 1, &shape)};
+    return graph_append(rig->graph, op, inputs, op == OP_STANDARDIZE ? 1 : 2, &attr);
+}
+
+static int softmax_xent(struct rig *rig, enum op_kind op, uint64_t *state)
+{
+    struct shape shape = draw_shape(state, 2, 3, 67);
+    struct shape rows = shape;
+    struct shape column = shape;
+    rows.rank--;
+    column.dim[shape.rank - 1] = 1;
+    struct op_attr attr = {.value = rig_draw(state, 0, 1) == 1 ? 0.25 : 0.0};
+    const int inputs[] = {rig_input(rig, 0, &shape),
+                          indices(rig, &rows, shape.dim[shape.rank - 1], state),
+                          op == OP_SOFTMAX_XENT ? NODE_NONE : rig_input(rig, 1, &column)};
+    return graph_append(rig->graph, op, inputs, op == OP_SOFTMAX_XENT ? 2 : 3, &attr);
+}
+
+static int attention(struct rig *rig, enum op_kind op, uint64_t *state)
+{
+    struct shape qkv = {.rank = 5,
+                        .dim = {rig_draw(state, 1, 3), rig_draw(state, 1, 7), 3,
+                                rig_draw(state, 1, 3), rig_draw(state, 1, 5)}};
+    const struct shape out = {.rank = 4, .dim = {qkv.dim[0], qkv.dim[1], qkv.dim[3], qkv.dim[4]}};
+    const struct shape samples = {.rank = 1, .dim = {qkv.dim[0]}};
+    struct op_attr attr = {.value = 0.5, .causal = rig_draw(state, 0, 1) == 1};
+    int inputs[3] = {rig_input(rig, 0, &qkv)};
+    int count = 1;
+    if (op == OP_ATTENTION_GRAD) {
+        inputs[count++] = rig_input(rig, 1, &out);
+    }
+    if (rig_draw(state, 0, 1) == 1) {
+        int length = indices(rig, &samples, qkv.dim[1], state);
+        inputs[count++] = graph_offset(rig->graph, length, 1.0);
+    }
+    return graph_append(rig->graph, op, inputs, count, &attr);
+}
+
+/* The gradients are of what the forward operator kept, so that is made first. */
+static int recurrent(struct rig *rig, enum op_kind op, uint64_t *state)
+{
+    bool lstm = op == OP_LSTM || op == OP_LSTM_GRAD;
+    int64_t size = rig_draw(state, 1, 4);
+    int64_t gates = lstm ? 4 : 3;
+    const struct shape x = {.rank = 3,
+                            .dim = {rig_draw(state, 1, 4), rig_draw(state, 1, 3), gates * size}};
+    const struct shape w = {.rank = 2, .dim = {size, gates * size}};
+    const struct shape b = {.rank = 1, .dim = {size}};
+    const struct shape h = {.rank = 3, .dim = {x.dim[0], x.dim[1], size}};
+    const int inputs[] = {rig_input(rig, 0, &x), rig_input(rig, 1, &w),
+                          lstm ? NODE_NONE : rig_input(rig, 2, &b)};
+    int out = graph_append(rig->graph, lstm ? OP_LSTM : OP_GRU, inputs, lstm ? 2 : 3, NULL);
+    if (op == OP_LSTM || op == OP_GRU) {
+        /* What a layer may read, and so what has a derivative. */
+        return graph_slice(rig->graph, out, (const int64_t[SHAPE_RANK_MAX]){0}, &h);
+    }
+    const int grads[] = {out, inputs[1], rig_input(rig, 3, &h)};
+    return graph_append(rig->graph, op, grads, 3, NULL);
+}
+
 static int matmul(struct rig *rig, enum op_kind op, uint64_t *state)
 {
     (void)op;
@@ -126,8 +248,15 @@ static int matmul(struct rig *rig, enum op_kind op, uint64_t *state)
     int64_t n = rig_draw(state, 1, 9);
     bool ta = rig_draw(state, 0, 1) == 1;
     bool tb = rig_draw(state, 0, 1) == 1;
-    struct shape a = {.rank = 2, .dim = {ta ? k : m, ta ? m : k}};
-    struct shape b = {.rank = 2, .dim = {tb ? n : k, tb ? k : n}};
+    struct shape a = {.rank = (int)rig_draw(state, 2, 4)};
+    for (int d = 0; d + 2 < a.rank; d++) {
+        a.dim[d] = rig_draw(state, 1, 3);
+    }
+    struct shape b = a;
+    a.dim[a.rank - 2] = ta ? k : m;
+    a.dim[a.rank - 1] = ta ? m : k;
+    b.dim[b.rank - 2] = tb ? n : k;
+    b.dim[b.rank - 1] = tb ? k : n;
     int left = rig_input(rig, 0, &a);
     return graph_matmul(rig->graph, left, rig_input(rig, 1, &b), ta, tb);
 }
@@ -186,6 +315,22 @@ static case_maker *const MAKERS[OP_COUNT] = {
     [OP_PAD] = slice_or_pad,
     [OP_CONCAT] = concat,
     [OP_SUM] = sum,
+    [OP_REDUCE_MAX] = reduce_max,
+    [OP_GATHER] = gather,
+    [OP_SCATTER_ADD] = gather,
+    [OP_MAX_POOL_INDEX] = pool,
+    [OP_GATHER_POOL] = pool,
+    [OP_SCATTER_POOL] = pool,
+    [OP_STANDARDIZE] = standardize,
+    [OP_STANDARDIZE_GRAD] = standardize,
+    [OP_SOFTMAX_XENT] = softmax_xent,
+    [OP_SOFTMAX_XENT_GRAD] = softmax_xent,
+    [OP_ATTENTION] = attention,
+    [OP_ATTENTION_GRAD] = attention,
+    [OP_LSTM] = recurrent,
+    [OP_LSTM_GRAD] = recurrent,
+    [OP_GRU] = recurrent,
+    [OP_GRU_GRAD] = recurrent,
     [OP_MATMUL] = matmul,
     [OP_CONV2D] = convolution,
     [OP_CONV2D_GRAD_INPUT] = convolution,

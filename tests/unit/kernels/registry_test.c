@@ -3,6 +3,8 @@
 
 #include "base/mem.h"
 #include "kernels/registry.h"
+#include "model/graph/op.h"
+#include "model/plan/target.h"
 
 #include <string.h>
 
@@ -14,7 +16,33 @@ static void test_reference_is_linked_in(void **state)
     ASSERT_OK(registry_find("reference", "/nowhere", &backend, &err), err);
     assert_string_equal(backend->name, "reference");
     assert_int_equal(backend->version, BACKEND_VERSION);
-    assert_false(backend->fuses);
+}
+
+/* The planner's table says of each backend what the backend says itself. */
+static void test_targets_are_true(void **state)
+{
+    (void)state;
+    static const char *const NAMES[] = {"reference", "cpu"};
+    const struct backend_options options = {.lanes = 1, .threads_per_shard = 1};
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        struct cam_err err;
+        const struct backend *backend = NULL;
+        struct backend_instance *instance = NULL;
+        const struct plan_target *target = plan_target(NAMES[i]);
+        assert_non_null(target);
+        if (registry_find(NAMES[i], KERNEL_MODULE_DIR, &backend, &err) != CAM_OK) {
+            print_message("no backend %s here\n", NAMES[i]);
+            continue;
+        }
+        ASSERT_OK(backend->open(&options, &instance, &err), err);
+        for (int op = 0; op < OP_COUNT; op++) {
+            bool macro = op_get((enum op_kind)op)->lower != NULL;
+            assert_int_equal(backend->query(instance, (enum op_kind)op),
+                             macro ? target->macros[op] : true);
+        }
+        backend->close(instance);
+    }
+    assert_null(plan_target("abacus"));
 }
 
 static void test_a_missing_module_is_named(void **state)
@@ -77,6 +105,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reference_is_linked_in),
+        cmocka_unit_test(test_targets_are_true),
         cmocka_unit_test(test_a_missing_module_is_named),
         cmocka_unit_test(test_a_plan_of_one_step),
     };

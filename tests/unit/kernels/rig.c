@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/philox.h"
 #include "kernels/registry.h"
+#include "model/plan/target.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -156,12 +157,14 @@ static struct plan *make_plan(const struct rig *rig, const struct rig_place *pla
         outputs[i] = (struct plan_output){.node = rig->outputs[i], .offset = offset};
         offset += shape_count(&graph_node(rig->graph, rig->outputs[i])->shape);
     }
-    const struct plan_request request = {.graph = rig->graph,
-                                         .outputs = outputs,
-                                         .output_count = rig->output_count,
-                                         .parameter_offsets = leaves->parameter_offsets,
-                                         .buffer_offsets = buffer_offsets,
-                                         .fuse = place->fuse};
+    const struct plan_request request = {
+        .graph = rig->graph,
+        .outputs = outputs,
+        .output_count = rig->output_count,
+        .parameter_offsets = leaves->parameter_offsets,
+        .buffer_offsets = buffer_offsets,
+        .fuse = place->fuse,
+        .macros = place->lowered ? NULL : plan_target(place->backend)->macros};
     struct plan *plan = NULL;
     ASSERT_OK(plan_create(&request, &plan, &err), err);
     return plan;
