@@ -135,10 +135,24 @@ static bool is_product(enum op_kind op)
     return op_get(op)->class == OP_CLASS_PRODUCT;
 }
 
+typedef enum cam_code step_maker(struct cpu_step *step, struct cam_err *err);
+
+/* Macros with a kernel here; plan_target (model/plan/target.h) says the same. */
+static step_maker *macro_step_of(enum op_kind op)
+{
+    static step_maker *const MAKERS[OP_COUNT] = {
+        [OP_ATTENTION] = attention_step_create, [OP_ATTENTION_GRAD] = attention_step_create,
+        [OP_LSTM] = recurrent_step_create,      [OP_LSTM_GRAD] = recurrent_step_create,
+        [OP_GRU] = recurrent_step_create,       [OP_GRU_GRAD] = recurrent_step_create,
+    };
+    return MAKERS[op];
+}
+
 static bool cpu_query(const struct backend_instance *instance, enum op_kind op)
 {
     (void)instance;
-    return op >= 0 && op < OP_COUNT && op_get(op)->class != OP_CLASS_MACRO;
+    return op >= 0 && op < OP_COUNT &&
+           (op_get(op)->class != OP_CLASS_MACRO || macro_step_of(op) != NULL);
 }
 
 static void cpu_profile(const struct backend_instance *instance, struct cam_text *out)
@@ -158,6 +172,9 @@ static enum cam_code step_create(struct executable *executable, struct cpu_step 
     enum op_kind op = step->step->op;
     if (step->step->kind == PLAN_PROGRAM) {
         return program_step_create(step, err);
+    }
+    if (macro_step_of(op) != NULL) {
+        return macro_step_of(op)(step, err);
     }
     if (op == OP_MATMUL) {
         return matmul_step_create(step, err);

@@ -76,6 +76,8 @@ enum cam_code dnn_fail(struct cam_err *err, dnnl_status_t status, const char *pa
  * fail is released by the class's destroy. */
 enum cam_code program_step_create(struct cpu_step *step, struct cam_err *err);
 enum cam_code move_step_create(struct cpu_step *step, struct cam_err *err);
+enum cam_code attention_step_create(struct cpu_step *step, struct cam_err *err);
+enum cam_code recurrent_step_create(struct cpu_step *step, struct cam_err *err);
 enum cam_code choice_step_create(struct cpu_step *step, struct cam_err *err);
 enum cam_code matmul_step_create(struct cpu_step *step, struct cam_err *err);
 enum cam_code conv_step_create(struct executable *executable, struct cpu_step *step,

@@ -16,7 +16,14 @@ static const struct plan_target TARGETS[] = {
                 [OP_GRU_GRAD] = true}},
     /* Normalisation and cross-entropy are lowered: fused programs run them at the speed of memory.
      */
-    {.backend = "cpu", .fuses = true},
+    {.backend = "cpu",
+     .fuses = true,
+     .macros = {[OP_ATTENTION] = true,
+                [OP_ATTENTION_GRAD] = true,
+                [OP_LSTM] = true,
+                [OP_LSTM_GRAD] = true,
+                [OP_GRU] = true,
+                [OP_GRU_GRAD] = true}},
 };
 
 const struct plan_target *plan_target(const char *backend)

@@ -15,12 +15,13 @@ static void compare(const struct rig *rig, const char *what, int number, double 
     const struct rig_place reference = {.backend = "reference", .lanes = 1};
     double *expected = rig_run(rig, &reference);
     int64_t count = rig_output_count(rig);
-    for (int fuse = 0; fuse < 2; fuse++) {
-        const struct rig_place cpu = {.backend = "cpu", .fuse = fuse == 1, .lanes = 2};
+    for (int form = 0; form < 3; form++) {
+        const struct rig_place cpu = {
+            .backend = "cpu", .fuse = form > 0, .lowered = form == 2, .lanes = 2};
         double *found = rig_run(rig, &cpu);
         double distance = rig_distance(found, expected, count);
         if (!(distance <= tolerance)) {
-            fail_msg("%s, case %d, fuse %d: distance %g, allowed %g", what, number, fuse, distance,
+            fail_msg("%s, case %d, form %d: distance %g, allowed %g", what, number, form, distance,
                      tolerance);
         }
         cam_free(found);
