@@ -54,6 +54,27 @@ static int64_t state_floats(const struct training *t, int ranks)
     return floats;
 }
 
+/* Tables of own blocks: whether they decay, lars' rates. */
+static int64_t table_floats(const struct training *t, int ranks)
+{
+    int64_t floats = 0;
+    for (int i = 0; i < t->phase_count; i++) {
+        floats += 2 * ((t->parts[t->phases[i].part].block_count + ranks - 1) / ranks);
+    }
+    return floats;
+}
+
+/* Two doubles for every block of the largest part whose norms are asked for. */
+static int64_t norm_floats(const struct training *t)
+{
+    int64_t blocks = 0;
+    for (int i = 0; i < t->phase_count; i++) {
+        int64_t count = t->parts[t->phases[i].part].block_count;
+        blocks = update_needs_norms(&t->phases[i].update) && count > blocks ? count : blocks;
+    }
+    return 4 * blocks;
+}
+
 static int most_states(const struct training *t)
 {
     int most = 0;
@@ -100,7 +121,9 @@ void memory_of_rank(const struct memory_request *request, struct job_figures *ou
     int64_t chunk = (1 + most_states(t)) * (int64_t)MEMORY_CHUNK_BLOCKS * BLOCK_FLOATS;
     int64_t pixels = data->height * data->width * data->channels;
     out->parameter_bytes = (t->parameter_floats + t->buffer_floats) * FLOAT_BYTES;
-    out->state_bytes = state_floats(t, request->ranks) * FLOAT_BYTES;
+    out->state_bytes =
+        (state_floats(t, request->ranks) + table_floats(t, request->ranks) + norm_floats(t)) *
+        FLOAT_BYTES;
     out->gradient_bytes = (output * buffers + 2 * tail) * FLOAT_BYTES;
     int64_t lane = request->plans.activation_floats + request->plans.scratch_floats + chunk;
     out->activation_bytes = lanes * lane * FLOAT_BYTES;

@@ -7,7 +7,7 @@
  *   shard graph  run once a shard: parameters, buffers and one shard of the inputs in; out come, in
  *                one block of floats, the sums that are to be added over shards:
  *                [gradients, at the blocks of their parameters | statistics | losses]
- *   update       elementwise over the owned blocks: parameter, gradient, state -> the new ones
+ *   update       over the owned blocks: parameter, gradient, state -> the new ones
  *   replicated   on whole buffers, the same on every rank: running statistics
  * Losses and gradients are of the sum over the shard's samples; `1/batch` is applied once, in the
  * update (scalar UPDATE_GRADIENT_SCALE) and when a loss is reported.
@@ -19,6 +19,7 @@
 #include "base/status.h"
 #include "model/check.h"
 #include "model/graph/graph.h"
+#include "model/optim/rate.h"
 #include "proto/jobfile.h"
 
 enum {
@@ -68,18 +69,37 @@ enum update_scalar {
     UPDATE_GRADIENT_SCALE,  /* 1/batch */
     UPDATE_CORRECTION_1,    /* adam: 1 / (1 - beta1^t), else 1 */
     UPDATE_CORRECTION_2,    /* adam: 1 / (1 - beta2^t), else 1 */
+    UPDATE_CLIP,            /* clip_norm: what every gradient is multiplied by */
+    UPDATE_KEEP,            /* adamw: 1 - learning rate * weight decay */
     UPDATE_SCALAR_COUNT,
 };
 
 enum { UPDATE_STATES_MAX = 4 };
 
+/* Inputs of an update graph.  The last two have one number a block, since a block belongs to one
+ * tensor; a graph reads them only where its optimizer asks. */
+enum update_input {
+    UPDATE_PARAMETER,
+    UPDATE_GRADIENT, /* the sum over the batch */
+    UPDATE_STATES,   /* and the slots behind it */
+    UPDATE_DECAYS = UPDATE_STATES + UPDATE_STATES_MAX, /* 1: the tensor's weights decay; 0: not */
+    UPDATE_TRUST,                                      /* lars: the tensor's own rate */
+    UPDATE_INPUT_COUNT,
+};
+
 /* The update of one part. Its graph is made for any number of elements, since a rank's share is
  * known only at run time: training_update_graph. */
 struct update_info {
     int optimizer;         /* row of the optimizer table */
-    double learning_rate;
+    struct rate rate;
     double beta1;          /* adam; else 0 */
     double beta2;
+    double weight_decay;
+    bool decay_weights;    /* tensors of one dimension (biases, norms) do not decay */
+    double clip_value;     /* largest gradient of an element; 0: any */
+    double clip_norm;      /* largest Euclidean norm of the part's gradient; 0: any */
+    double trust;          /* lars: eta; else 0 */
+    bool trust_limited;    /* lars: no tensor's rate is above the learning rate */
     const void *options;   /* the optimizer's own, in the training's arena */
     int state_count;       /* tensors of the part's size: adam 2, sgd with momentum 1 */
     const char *state_names[UPDATE_STATES_MAX]; /* "exp_avg", as PyTorch names them */
@@ -148,8 +168,8 @@ CAM_CHECKED enum cam_code training_create(const struct job_file *job,
 void training_destroy(struct training *training);
 
 /*
- * The update of `floats` neighbouring elements: inputs are slots 0 = parameter, 1 = gradient (the
- * sum over the batch), 2.. = states, each (floats); scalars by enum update_scalar.
+ * The update of `floats` neighbouring elements, whole blocks (or, for tests, less than one): inputs
+ * by enum update_input, each (blocks, BLOCK_FLOATS) or (blocks, 1); scalars by enum update_scalar.
  * out[0] = the new parameter, out[1..] = the new states.
  */
 CAM_CHECKED enum cam_code training_update_graph(const struct update_info *update, int64_t floats,
@@ -157,9 +177,30 @@ CAM_CHECKED enum cam_code training_update_graph(const struct update_info *update
                                                 int out[1 + UPDATE_STATES_MAX],
                                                 struct cam_err *err);
 
-/* The update's scalars at its t-th execution (from 1).  Products only: the same bits anywhere. */
+/* What an update's scalars depend on. */
+struct update_moment {
+    int64_t execution;    /* of the phase, from 0 */
+    double rate_factor;   /* of the learning rate: 1, less after a rollback */
+    double gradient_norm; /* of the part, where update_needs_norms; else any */
+};
+
+/* The update's scalars.  Products and square roots only: the same bits anywhere. */
 void training_update_scalars(const struct training *training, const struct update_info *update,
-                             int64_t t, float scalars_out[UPDATE_SCALAR_COUNT]);
+                             const struct update_moment *moment,
+                             float scalars_out[UPDATE_SCALAR_COUNT]);
+
+/* The learning rate of an execution. */
+double update_rate(const struct update_info *update, const struct update_moment *moment);
+
+/* Whether an update must know norms before it begins: stage (a) of ENGINE.md. */
+bool update_needs_norms(const struct update_info *update);
+
+/* Whether a tensor's weights decay, and its own rate (lars: You, Gitman, Ginsburg 2017, with
+ * biases and norms left out; 1 for other optimizers).  Norms are Euclidean, of the mean gradient
+ * after clipping by value. */
+bool update_decays(const struct update_info *update, const struct tensor_info *tensor);
+float update_trust(const struct update_info *update, const struct tensor_info *tensor,
+                   const struct update_moment *moment, double weight_norm, double gradient_norm);
 
 /* Copies a tensor between the arena's order and the checkpoint's (`export`: towards it), and the
  * shape that the checkpoint shows. */

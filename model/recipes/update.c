@@ -1,9 +1,45 @@
-/* Update graphs and their scalars. */
+/* Update graphs, their scalars, and what a tensor has of its own. */
 #include "model/optim/optimizer.h"
+
+/* As PyTorch's clip_grad_norm_ and the LARS that follow it: no division by 0. */
+#define CLIP_EPSILON  1e-6
+#define TRUST_EPSILON 1e-8
 
 static int scalar(struct graph *graph, enum update_scalar slot)
 {
     return graph_leaf(graph, OP_SCALAR, (int)slot, &(struct shape){0});
+}
+
+static void make_leaves(const struct update_info *update, struct update_nodes *nodes)
+{
+    struct graph *graph = nodes->graph;
+    const struct shape each_block = {.rank = 2, .dim = {nodes->shape.dim[0], 1}};
+    nodes->parameter = graph_leaf(graph, OP_INPUT, UPDATE_PARAMETER, &nodes->shape);
+    nodes->gradient = graph_leaf(graph, OP_INPUT, UPDATE_GRADIENT, &nodes->shape);
+    for (int i = 0; i < update->state_count; i++) {
+        nodes->states[i] = graph_leaf(graph, OP_INPUT, UPDATE_STATES + i, &nodes->shape);
+    }
+    nodes->decays = graph_leaf(graph, OP_INPUT, UPDATE_DECAYS, &each_block);
+    nodes->trust = graph_leaf(graph, OP_INPUT, UPDATE_TRUST, &each_block);
+    nodes->learning_rate = scalar(graph, UPDATE_LEARNING_RATE);
+    nodes->correction_1 = scalar(graph, UPDATE_CORRECTION_1);
+    nodes->correction_2 = scalar(graph, UPDATE_CORRECTION_2);
+    nodes->keep = scalar(graph, UPDATE_KEEP);
+}
+
+/* From the sum over the batch to what the optimizer sees. */
+static int clipped_mean(const struct update_info *update, const struct update_nodes *nodes)
+{
+    struct graph *graph = nodes->graph;
+    const struct shape one = {0};
+    int mean = graph_binary(graph, OP_MUL, nodes->gradient, scalar(graph, UPDATE_GRADIENT_SCALE));
+    if (update->clip_value > 0.0) {
+        int most = graph_constant(graph, update->clip_value, &one);
+        int least = graph_constant(graph, -update->clip_value, &one);
+        mean = graph_binary(graph, OP_MIN, graph_binary(graph, OP_MAX, mean, least), most);
+    }
+    return update->clip_norm > 0.0 ? graph_binary(graph, OP_MUL, mean, scalar(graph, UPDATE_CLIP))
+                                   : mean;
 }
 
 enum cam_code training_update_graph(const struct update_info *update, int64_t floats,
@@ -14,20 +50,12 @@ enum cam_code training_update_graph(const struct update_info *update, int64_t fl
     if (graph == NULL) {
         return cam_fail(err, CAM_NO_MEMORY, "no memory for the graph of an update");
     }
-    struct update_nodes nodes = {
-        .graph = graph, .shape = {.rank = 1, .dim = {floats}}
-    };
+    int64_t blocks = floats % BLOCK_FLOATS == 0 ? floats / BLOCK_FLOATS : 1;
+    struct update_nodes nodes = {.graph = graph,
+                                 .shape = {.rank = 2, .dim = {blocks, floats / blocks}}};
     graph_set_path(graph, optimizer_get(update->optimizer)->name);
-    nodes.parameter = graph_leaf(graph, OP_INPUT, 0, &nodes.shape);
-    nodes.gradient = graph_leaf(graph, OP_INPUT, 1, &nodes.shape);
-    for (int i = 0; i < update->state_count; i++) {
-        nodes.states[i] = graph_leaf(graph, OP_INPUT, 2 + i, &nodes.shape);
-    }
-    nodes.learning_rate = scalar(graph, UPDATE_LEARNING_RATE);
-    nodes.correction_1 = scalar(graph, UPDATE_CORRECTION_1);
-    nodes.correction_2 = scalar(graph, UPDATE_CORRECTION_2);
-    nodes.gradient =
-        graph_binary(graph, OP_MUL, nodes.gradient, scalar(graph, UPDATE_GRADIENT_SCALE));
+    make_leaves(update, &nodes);
+    nodes.gradient = clipped_mean(update, &nodes);
     optimizer_get(update->optimizer)->update(update, &nodes);
     out[0] = nodes.new_parameter;
     for (int i = 0; i < update->state_count; i++) {
@@ -42,24 +70,54 @@ enum cam_code training_update_graph(const struct update_info *update, int64_t fl
     return CAM_OK;
 }
 
-/* base^exponent by squaring: products in a fixed order, so the same bits on every machine. */
-static double power(double base, int64_t exponent)
+double update_rate(const struct update_info *update, const struct update_moment *moment)
 {
-    double result = 1.0;
-    for (double square = base; exponent > 0; exponent /= 2) {
-        if (exponent % 2 == 1) {
-            result *= square;
-        }
-        square *= square;
-    }
-    return result;
+    return rate_at(&update->rate, moment->execution) * moment->rate_factor;
+}
+
+/* What clip_norm multiplies gradients by. */
+static double clip_factor(const struct update_info *update, const struct update_moment *moment)
+{
+    double factor = update->clip_norm / (moment->gradient_norm + CLIP_EPSILON);
+    return update->clip_norm > 0.0 && factor < 1.0 ? factor : 1.0;
 }
 
 void training_update_scalars(const struct training *training, const struct update_info *update,
-                             int64_t t, float scalars_out[UPDATE_SCALAR_COUNT])
+                             const struct update_moment *moment,
+                             float scalars_out[UPDATE_SCALAR_COUNT])
 {
-    scalars_out[UPDATE_LEARNING_RATE] = (float)update->learning_rate;
+    int64_t t = moment->execution + 1;
+    double rate = update_rate(update, moment);
+    scalars_out[UPDATE_LEARNING_RATE] = (float)rate;
     scalars_out[UPDATE_GRADIENT_SCALE] = (float)(1.0 / (double)training->batch);
-    scalars_out[UPDATE_CORRECTION_1] = (float)(1.0 / (1.0 - power(update->beta1, t)));
-    scalars_out[UPDATE_CORRECTION_2] = (float)(1.0 / (1.0 - power(update->beta2, t)));
+    scalars_out[UPDATE_CORRECTION_1] = (float)(1.0 / (1.0 - rate_power(update->beta1, t)));
+    scalars_out[UPDATE_CORRECTION_2] = (float)(1.0 / (1.0 - rate_power(update->beta2, t)));
+    scalars_out[UPDATE_CLIP] = (float)clip_factor(update, moment);
+    scalars_out[UPDATE_KEEP] = (float)(1.0 - rate * update->weight_decay);
+}
+
+bool update_needs_norms(const struct update_info *update)
+{
+    return update->clip_norm > 0.0 || update->trust > 0.0;
+}
+
+bool update_decays(const struct update_info *update, const struct tensor_info *tensor)
+{
+    return !update->decay_weights || tensor->shape.rank >= 2;
+}
+
+float update_trust(const struct update_info *update, const struct tensor_info *tensor,
+                   const struct update_moment *moment, double weight_norm, double gradient_norm)
+{
+    double gradient = gradient_norm * clip_factor(update, moment);
+    if (update->trust == 0.0 || tensor->shape.rank < 2 || weight_norm == 0.0 || gradient == 0.0) {
+        return 1.0F;
+    }
+    double decay = update_decays(update, tensor) ? update->weight_decay : 0.0;
+    double trust = update->trust * weight_norm / (gradient + decay * weight_norm + TRUST_EPSILON);
+    if (update->trust_limited) {
+        double most = update_rate(update, moment);
+        trust = trust < most ? trust / most : 1.0;
+    }
+    return (float)trust;
 }

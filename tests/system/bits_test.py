@@ -28,6 +28,21 @@ class SameBits(unittest.TestCase):
             with self.subTest(ranks=ranks):
                 self.assertEqual(self.reference, self.run_with([f"resources.ranks={ranks}"]))
 
+    def test_ranks_where_norms_are_asked_for(self):
+        """Clipping by norm and LARS: sums over all blocks, whoever owns them."""
+        for optimizer in ("adamw: {lr: 2e-3, beta1: 0.5, clip_norm: 0.5, warmup: 4, "
+                          "schedule: {cosine: {steps: 20}}}",
+                          "lars: {lr: 0.5, eta: 0.02, weight_decay: 1e-4, clip_value: 0.5}"):
+            sets = [f"optimizer={{{optimizer}}}", "train.epochs=1"]
+            wanted = self.run_with(sets + ["resources.ranks=1"])
+            self.assertNotEqual(self.reference[0], wanted[0])
+            for ranks in (2, 3, 4):
+                with self.subTest(optimizer=optimizer, ranks=ranks):
+                    self.assertEqual(wanted, self.run_with(sets + [f"resources.ranks={ranks}"]))
+        with self.subTest(collectives="messages"):
+            self.assertEqual(wanted, self.run_with(
+                sets + ["resources.ranks=3", "env.CAMBRIAN_COLLECTIVES=messages"]))
+
     def test_omp_threads(self):
         for threads in (1, 2, 7):
             with self.subTest(OMP_NUM_THREADS=threads):

@@ -42,6 +42,26 @@ const float *combine_run(const struct combine *combine, const float *const *view
                : scratch + (combine->result - combine->partial_count) * scratch_stride;
 }
 
+double combine_squares(const float *floats, int64_t count, float scale, float most)
+{
+    enum { SIDE = 8 };
+    double sums[SIDE] = {0.0};
+    for (int64_t i = 0; i < count; i += SIDE) {
+        for (int k = 0; k < SIDE; k++) {
+            float value = floats[i + k] * scale;
+            value = value > most ? most : value;
+            value = value < -most ? -most : value;
+            sums[k] += (double)value * (double)value;
+        }
+    }
+    for (int half = SIDE / 2; half >= 1; half /= 2) {
+        for (int k = 0; k < half; k++) {
+            sums[k] += sums[k + half];
+        }
+    }
+    return sums[0];
+}
+
 bool combine_finite(const float *floats, int64_t count)
 {
     const uint32_t exponent = UINT32_C(0x7f800000);

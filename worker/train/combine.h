@@ -17,6 +17,10 @@ void combine_add(float *restrict dst, const float *restrict src, int64_t count);
 const float *combine_run(const struct combine *combine, const float *const *views, int64_t offset,
                          int64_t count, float *scratch, int64_t scratch_stride);
 
+/* The sum of (floats[i] * scale)^2, each product first brought into [-most, most]; count is a
+ * multiple of 8.  Added in double, eight sums side by side, then those by halves. */
+double combine_squares(const float *floats, int64_t count, float scale, float most);
+
 /* Whether none of them is NaN or infinite. */
 bool combine_finite(const float *floats, int64_t count);
 

@@ -131,109 +131,7 @@ static enum cam_code compute(struct engine *engine, const struct engine_phase *r
     return rc;
 }
 
-/* ---------------------------------------------------------------- update */
-
-struct update_task {
-    struct engine *engine;
-    const struct engine_phase *run;
-    const float *scalars;
-};
-
-/* Which tensor, and whose shards, a bad gradient came from. */
-static enum cam_code blame_gradient(const struct engine *engine, const struct engine_phase *run,
-                                    int64_t offset, int64_t count, struct cam_err *err)
-{
-    const struct training *t = engine->training;
-    const struct engine_part *part = &engine->part[run->phase];
-    const struct exchange *x = &part->exchange;
-    const char *tensor = "a parameter";
-    int64_t at = part->parameter_first + x->segment[engine->collectives->rank] + offset;
-    for (int i = 0; i < t->parameter_count; i++) {
-        int64_t end = t->parameters[i].offset + shape_count(&t->parameters[i].shape);
-        if (t->parameters[i].offset < at + count && end > at) {
-            tensor = t->parameters[i].name;
-            break;
-        }
-    }
-    int view = 0;
-    for (int rank = 0; rank < engine->collectives->size; rank++) {
-        for (int k = 0; k < x->partial_count[rank]; k++, view++) {
-            if (!combine_finite(x->segment_view[view] + offset, count)) {
-                struct tree_node node = engine->partial_node[view];
-                return cam_fail(err, CAM_NON_FINITE,
-                                "the gradient of %s is not finite in shards %d to %d of rank %d, "
-                                "step %lld, phase %s (a smaller learning rate often helps)",
-                                tensor, node.first, node.end - 1, rank, (long long)run->step,
-                                t->phases[run->phase].name);
-            }
-        }
-    }
-    return cam_fail(err, CAM_NON_FINITE,
-                    "the gradient of %s is not finite once added over the shards, step %lld, "
-                    "phase %s",
-                    tensor, (long long)run->step, t->phases[run->phase].name);
-}
-
-/* Adds, checks and updates `count` floats of the own segment, a chunk or a block. */
-static enum cam_code update_piece(const struct update_task *task, int lane, int64_t offset,
-                                  int64_t count, struct cam_err *err)
-{
-    struct engine *engine = task->engine;
-    const struct engine_part *part = &engine->part[task->run->phase];
-    const struct compiled_phase *compiled = &engine->compiled->phases[task->run->phase];
-    struct engine_lane *own = &engine->lane[lane];
-    const float *gradient = combine_run(&engine->combine, part->exchange.segment_view, offset,
-                                        count, own->scratch, UPDATE_CHUNK_FLOATS);
-    if (!combine_finite(gradient, count)) {
-        return blame_gradient(engine, task->run, offset, count, err);
-    }
-    float *parameter = engine->parameters + part->parameter_first +
-                       part->exchange.segment[engine->collectives->rank] + offset;
-    const void *inputs[2 + UPDATE_STATES_MAX] = {parameter, gradient};
-    for (int i = 0; i < part->state_count; i++) {
-        inputs[2 + i] = part->state[i] + offset;
-    }
-    const struct bindings bindings = {
-        .parameters = engine->parameters,
-        .buffers = engine->buffers,
-        .inputs = inputs,
-        .scalars = task->scalars,
-        .activations = own->activations,
-        .output = own->update_output,
-    };
-    const struct random_context random = {.seed = engine->training->seed};
-    struct executable *executable = count == UPDATE_CHUNK_FLOATS
-                                        ? compiled->update_chunk.executable
-                                        : compiled->update_block.executable;
-    enum cam_code rc = engine->compiled->backend->launch(executable, lane, &bindings, &random, err);
-    if (rc == CAM_OK) {
-        size_t bytes = (size_t)count * sizeof(float);
-        memcpy(parameter, own->update_output, bytes);
-        for (int i = 0; i < part->state_count; i++) {
-            memcpy(part->state[i] + offset, own->update_output + (1 + i) * count, bytes);
-        }
-    }
-    return rc;
-}
-
-static enum cam_code update_task(void *context, int lane, struct cam_err *err)
-{
-    const struct update_task *task = context;
-    const struct engine *engine = task->engine;
-    const struct exchange *x = &engine->part[task->run->phase].exchange;
-    int rank = engine->collectives->rank;
-    int lanes = lanes_count(engine->lanes);
-    int64_t blocks = (x->segment[rank + 1] - x->segment[rank]) / BLOCK_FLOATS;
-    int64_t block = blocks * lane / lanes;
-    int64_t end = blocks * (lane + 1) / lanes;
-    enum cam_code rc = CAM_OK;
-    while (block < end && rc == CAM_OK) {
-        int64_t piece = end - block >= UPDATE_CHUNK_BLOCKS ? UPDATE_CHUNK_BLOCKS : 1;
-        rc = update_piece(task, lane, block * BLOCK_FLOATS, piece * BLOCK_FLOATS, err);
-        block += piece;
-    }
-    return rc;
-}
+/* ---------------------------------------------------------------- what every rank does */
 
 /* The sums that every rank wants; must be read before the share, which lets peers write again. */
 static enum cam_code sum_tail(struct engine *engine, const struct engine_phase *run,
@@ -254,27 +152,6 @@ static enum cam_code sum_tail(struct engine *engine, const struct engine_phase *
         }
     }
     return CAM_OK;
-}
-
-static enum cam_code update(struct engine *engine, const struct engine_phase *run,
-                            struct cam_err *err)
-{
-    const struct backend *backend = engine->compiled->backend;
-    const struct compiled_phase *compiled = &engine->compiled->phases[run->phase];
-    float scalars[UPDATE_SCALAR_COUNT];
-    training_update_scalars(engine->training, &engine->training->phases[run->phase].update,
-                            (int64_t)run->execution + 1, scalars);
-    const struct bindings bindings = {
-        .parameters = engine->parameters, .buffers = engine->buffers, .scalars = scalars};
-    enum cam_code rc = backend->prepare(compiled->update_chunk.executable, &bindings, err);
-    if (rc == CAM_OK) {
-        rc = backend->prepare(compiled->update_block.executable, &bindings, err);
-    }
-    if (rc == CAM_OK) {
-        struct update_task task = {engine, run, scalars};
-        rc = lanes_run(engine->lanes, update_task, &task, err);
-    }
-    return rc;
 }
 
 static enum cam_code replicated(struct engine *engine, const struct engine_phase *run,
@@ -330,7 +207,7 @@ enum cam_code engine_run(struct engine *engine, struct engine_phase *run, struct
         rc = sum_tail(engine, run, err);
     }
     if (rc == CAM_OK) {
-        rc = update(engine, run, err);
+        rc = engine_update(engine, run, err);
     }
     if (rc == CAM_OK) {
         enter(engine, run, "gather");

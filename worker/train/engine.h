@@ -3,7 +3,8 @@
  *
  *   compute    every lane runs the shard graph for its shards; finished shards merge up the tree
  *   exchange   owners come to see all ranks' partial sums
- *   update     the owner adds in tree order, checks for what is not finite, updates its blocks
+ *   update     the owner adds in tree order, checks for what is not finite, updates its blocks;
+ *              where norms are asked for, squares of every block are shared before
  *   share      the new parameters become everyone's
  *   replicated running statistics, the same on every rank
  *
@@ -36,6 +37,7 @@ struct engine_phase {
     int phase;           /* index in the training */
     uint64_t execution;  /* of the phase, from 0 */
     int64_t step;        /* from 1: for error texts */
+    double rate_factor;  /* of the learning rate: 1, less after a rollback */
     const float *pixels; /* this rank's rows, (rows,H,W,C); NULL where the phase takes no batch */
     const float *labels;
     uint64_t control; /* in: this rank's word; out: the or of all ranks' */

@@ -57,6 +57,39 @@ static enum cam_code make_schedules(struct engine *engine, struct cam_err *err)
     return combine_init(&engine->combine, shards, engine->partial_node, engine->partial_total, err);
 }
 
+/* What the own blocks of a part have by the tensor they belong to. */
+static enum cam_code make_tables(struct engine *engine, int index, struct cam_err *err)
+{
+    const struct training *t = engine->training;
+    const struct phase *phase = &t->phases[index];
+    const struct part_info *info = &t->parts[phase->part];
+    struct engine_part *part = &engine->part[index];
+    int ranks = engine->collectives->size;
+    int64_t first = part->segment[engine->collectives->rank] / BLOCK_FLOATS;
+    int64_t end = part->segment[engine->collectives->rank + 1] / BLOCK_FLOATS;
+    part->decays = take_floats(engine, end - first);
+    part->trust = take_floats(engine, end - first);
+    part->norm_segment = cam_alloc((size_t)ranks + 1, sizeof *part->norm_segment);
+    if (part->decays == NULL || part->trust == NULL || part->norm_segment == NULL) {
+        return short_of_memory(err, "the table of blocks");
+    }
+    for (int r = 0; r <= ranks; r++) {
+        part->norm_segment[r] = part->segment[r] / BLOCK_FLOATS * NORM_FLOATS;
+    }
+    for (int i = 0; i < info->parameter_count; i++) {
+        const struct tensor_info *tensor = &t->parameters[info->parameter_first + i];
+        float decays = update_decays(&phase->update, tensor) ? 1.0F : 0.0F;
+        int64_t block = tensor->block_first - info->block_first;
+        for (int64_t k = 0; k < tensor->block_count; k++, block++) {
+            if (block >= first && block < end) {
+                part->decays[block - first] = decays;
+                part->trust[block - first] = 1.0F;
+            }
+        }
+    }
+    return CAM_OK;
+}
+
 static enum cam_code make_part(struct engine *engine, int index, struct cam_err *err)
 {
     const struct phase *phase = &engine->training->phases[index];
@@ -90,15 +123,19 @@ static enum cam_code make_part(struct engine *engine, int index, struct cam_err 
             return short_of_memory(err, "the optimizer's state");
         }
     }
-    return collectives_reserve(engine->collectives, &part->exchange, err);
+    enum cam_code rc = make_tables(engine, index, err);
+    return rc == CAM_OK ? collectives_reserve(engine->collectives, &part->exchange, err) : rc;
 }
 
 static enum cam_code make_arenas(struct engine *engine, struct cam_err *err)
 {
     const struct training *t = engine->training;
     int64_t tail = 0;
+    int64_t norms = 0;
     for (int i = 0; i < t->phase_count; i++) {
         const struct phase *phase = &t->phases[i];
+        int64_t squares = phase->gradient_floats / BLOCK_FLOATS * NORM_FLOATS;
+        norms = update_needs_norms(&phase->update) && squares > norms ? squares : norms;
         int64_t floats = phase->output_floats - phase->gradient_floats;
         engine->stride =
             phase->output_floats > engine->stride ? phase->output_floats : engine->stride;
@@ -117,6 +154,10 @@ static enum cam_code make_arenas(struct engine *engine, struct cam_err *err)
     engine->bytes += (t->parameter_floats + partials) * (int64_t)sizeof(float);
     enum cam_code rc =
         collectives_replica(engine->collectives, t->parameter_floats, &engine->parameters, err);
+    if (rc == CAM_OK && norms > 0) {
+        engine->bytes += norms * (int64_t)sizeof(float);
+        rc = collectives_replica(engine->collectives, norms, &engine->norms, err);
+    }
     return rc != CAM_OK
                ? rc
                : collectives_partials(engine->collectives, partials, &engine->partials, err);
@@ -220,6 +261,9 @@ void engine_destroy(struct engine *engine)
         for (int k = 0; k < UPDATE_STATES_MAX; k++) {
             cam_free(engine->part[i].state[k]);
         }
+        cam_free(engine->part[i].decays);
+        cam_free(engine->part[i].trust);
+        cam_free(engine->part[i].norm_segment);
         cam_free(engine->part[i].segment);
     }
     for (int i = 0; engine->lane != NULL && i < lanes_count(engine->lanes); i++) {

@@ -9,6 +9,10 @@
 
 #include <stdbool.h>
 
+/* Sums of squares of a block, gathered for all blocks of a part: doubles, moved as floats. */
+enum engine_norm { NORM_GRADIENT, NORM_WEIGHT, NORM_COUNT };
+enum { NORM_FLOATS = NORM_COUNT * (int)(sizeof(double) / sizeof(float)) };
+
 /* Of a phase: who owns what of its part. */
 struct engine_part {
     int64_t parameter_first; /* floats: the part's start in the parameter arena */
@@ -16,6 +20,9 @@ struct engine_part {
     struct exchange exchange;
     int state_count;
     float *state[UPDATE_STATES_MAX]; /* of the own segment */
+    float *decays;                   /* by own block, as `trust`: update_decays, update_trust */
+    float *trust;
+    int64_t *norm_segment; /* ranks + 1: as `segment`, of the norms */
 };
 
 struct engine_lane {
@@ -55,7 +62,13 @@ struct engine {
     float *tail_scratch;
     int64_t tail_stride;
     float *replicated_output;
+    float *norms; /* NORM_FLOATS a block; the same on every rank between share and exchange */
     int64_t bytes;
 };
+
+/* engine_update.c: the gradients of all ranks are in the views; own parameters and states become
+ * new. */
+CAM_CHECKED enum cam_code engine_update(struct engine *engine, const struct engine_phase *run,
+                                        struct cam_err *err);
 
 #endif

@@ -101,6 +101,7 @@ static enum cam_code run_phase(struct loop *loop, int index, bool last, double *
         .phase = index,
         .execution = (uint64_t)loop->state->executions[index],
         .step = loop->state->step + 1,
+        .rate_factor = 1.0,
         .pixels = batch.pixels,
         .labels = batch.labels,
         .control = last ? wishes(loop) : 0,

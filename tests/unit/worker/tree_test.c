@@ -161,6 +161,25 @@ static void test_finite(void **state)
     assert_false(combine_finite(floats, 5));
 }
 
+static void test_squares(void **state)
+{
+    (void)state;
+    float floats[64];
+    double wanted = 0.0;
+    double clipped = 0.0;
+    for (int i = 0; i < 64; i++) {
+        floats[i] = (float)(i - 32) * 1e19F; /* whose squares are above what a float holds */
+        double value = (double)(floats[i] * 0.5F);
+        wanted += value * value;
+        value = value > 1e20 ? (double)1e20F : value < -1e20 ? -(double)1e20F : value;
+        clipped += value * value;
+    }
+    double found = combine_squares(floats, 64, 0.5F, (float)strtod("inf", NULL));
+    assert_true(found > wanted * (1.0 - 1e-14) && found < wanted * (1.0 + 1e-14));
+    found = combine_squares(floats, 64, 0.5F, 1e20F);
+    assert_true(found > clipped * (1.0 - 1e-14) && found < clipped * (1.0 + 1e-14));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +189,7 @@ int main(void)
         cmocka_unit_test(test_same_bits_for_any_ranks_and_lanes),
         cmocka_unit_test(test_powers_of_two_send_one_partial),
         cmocka_unit_test(test_finite),
+        cmocka_unit_test(test_squares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
