@@ -87,6 +87,17 @@ static enum cam_code make_plan(struct planning *planning, const struct graph *gr
     return rc;
 }
 
+/* Of all shards, on average over the executions that a variant takes. */
+static int64_t flops_a_step(const struct training *t, const struct phase *phase, int64_t flops)
+{
+    const struct phase *base = &t->phases[phase->base];
+    int64_t all = flops * t->shards * base->repeat;
+    if (phase != base) {
+        return all / base->variant_every;
+    }
+    return base->variant_every > 0 ? all - all / base->variant_every : all;
+}
+
 static enum cam_code plan_phase(struct planning *planning, const struct phase *phase,
                                 struct cam_err *err)
 {
@@ -101,7 +112,7 @@ static enum cam_code plan_phase(struct planning *planning, const struct phase *p
     }
     enum cam_code rc = make_plan(planning, phase->graph, outputs, phase->output_count, &plan, err);
     if (rc == CAM_OK) {
-        planning->figures->flops_per_step += plan->flops * t->shards * phase->repeat;
+        planning->figures->flops_per_step += flops_a_step(t, phase, plan->flops);
         if (plan->activation_floats > planning->plans.activation_floats) {
             planning->plans.activation_floats = plan->activation_floats;
         }
@@ -155,7 +166,7 @@ static void count_figures(const struct planning *planning, const struct job_file
     for (int i = 0; i < t->parameter_count; i++) {
         out->parameters += shape_count(&t->parameters[i].shape);
     }
-    out->steps_per_epoch = data->count / t->batch;
+    out->steps_per_epoch = t->steps_per_epoch;
     if (t->warning_count > 0) {
         (void)snprintf(out->note, sizeof out->note, "%s", t->warnings[0]);
     }

@@ -49,7 +49,7 @@ static int64_t state_floats(const struct training *t, int ranks)
     int64_t floats = 0;
     for (int i = 0; i < t->phase_count; i++) {
         int64_t blocks = (t->parts[t->phases[i].part].block_count + ranks - 1) / ranks;
-        floats += blocks * BLOCK_FLOATS * t->phases[i].update.state_count;
+        floats += blocks * BLOCK_FLOATS * training_own_states(t, i);
     }
     return floats;
 }

@@ -2,6 +2,7 @@
 
 #include "model/layers/layer.h"
 #include "model/losses/loss.h"
+#include "model/losses/penalty.h"
 #include "model/optim/optimizer.h"
 #include "model/presets/preset.h"
 
@@ -21,8 +22,17 @@ void model_names(struct schema_names *out)
 {
     size_t count = 0;
     *out = (struct schema_names){0};
-    out->losses = loss_names(&out->loss_count);
-    const char *const *names = layer_names(&count);
+    const char *const *names = loss_names(&count);
+    for (size_t i = 0; i < count; i++) {
+        const struct schema_type type = {.name = names[i], .keys = loss_find(names[i])->keys};
+        add(&out->losses, &type, LOSS_KEYS_MAX);
+    }
+    names = penalty_names(&count);
+    for (size_t i = 0; i < count; i++) {
+        const struct schema_type type = {.name = names[i], .keys = penalty_find(names[i])->keys};
+        add(&out->penalties, &type, PENALTY_KEYS_MAX);
+    }
+    names = layer_names(&count);
     for (size_t i = 0; i < count; i++) {
         const struct layer_type *layer = layer_find(names[i]);
         const struct schema_type type = {

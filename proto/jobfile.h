@@ -56,6 +56,18 @@ struct part_spec {
     int layer_count;
 };
 
+/* One of several types with options of its own: `hinge` or `{wasserstein: {clip: 0.01}}`. */
+struct typed_spec {
+    const char *type;
+    int line;
+    const struct doc_node *attributes; /* map, or NULL */
+};
+
+struct typed_list {
+    const struct typed_spec *items;
+    int count;
+};
+
 struct optimizer_spec {
     const char *part; /* the part it updates */
     const char *type; /* "adam" */
@@ -86,9 +98,14 @@ struct job_file {
     int64_t latent;                /* size of the latent vector */
     const struct part_spec *parts; /* in the order written */
     int part_count;
-    const char *loss;
+    struct typed_spec loss;
     const struct optimizer_spec *optimizers; /* one a part, in the order of parts */
     int optimizer_count;
+    struct {
+        int64_t n_critic;
+        const struct doc_node *critic_start; /* maps, or NULL */
+        struct typed_list penalties;
+    } gan;
     struct {
         int64_t epochs;
         int64_t batch;  /* over all ranks */

@@ -13,6 +13,7 @@ enum {
     KEEP_MAX = 1000,
     RETRY_MAX = 1000,
     GLYPHS_MAX = 100000000,
+    CRITIC_MAX = 1000,
 };
 #define YEAR_MS (INT64_C(365) * 24 * 3600 * 1000)
 #define DAY_MS  (INT64_C(24) * 3600 * 1000)
@@ -24,6 +25,7 @@ static const char *const FORMATS[DATA_FORMAT_COUNT + 1] = {
 static const char *const DEVICES[DEVICE_COUNT + 1] = {
     [DEVICE_AUTO] = "auto", [DEVICE_CPU] = "cpu", [DEVICE_REFERENCE] = "reference"};
 static const char *const ISAS[ISA_COUNT + 1] = {[ISA_AVX2] = "avx2", [ISA_NATIVE] = "native"};
+static const char *const CRITIC_START[] = {"steps", "n_critic", "every", NULL};
 static const char *const PRECISIONS[] = {"f32", NULL};
 static const char *const REDUCES[] = {"exact", NULL};
 
@@ -31,6 +33,8 @@ static const struct job_section SECTIONS[] = {
     {"", "The whole file."},
     {"data", "What is trained on. `data: glyphs` is short for `data: {format: glyphs}`."},
     {"model", "The networks."},
+    {"gan", "How generator and discriminator are played against each other. All of it makes the "
+            "weights."},
     {"train", "How long, in which pieces, from which seed. All of it makes the weights."},
     {"resources", "Where the job runs. None of it makes the weights, but for `device`."},
     {"checkpoint", "How often the job can be resumed from."},
@@ -107,17 +111,39 @@ static const struct job_key KEYS[] = {
      .offset = KEY_STORED_ELSEWHERE,
      .help = "From an image to one logit (no sigmoid at the end): large for real."},
     {.path = "loss",
-     .type = KEY_TEXT,
+     .type = KEY_TYPED,
      .fallback = "non_saturating",
-     .most = NAME_BYTES_MAX,
+     .definition = "loss",
      .offset = AT(loss),
-     .help = "`non_saturating` or `minimax` (Goodfellow 2014), computed on logits."},
+     .help = "Computed on logits: `non_saturating`, `minimax`, `least_squares` (with "
+             "`label_smoothing`), `wasserstein` (with `clip`), `hinge`, `relativistic`."},
     {.path = "optimizer",
      .type = KEY_OPTIMIZER,
      .required = true,
      .offset = KEY_STORED_ELSEWHERE,
      .help = "One for all parts, `{adam: {lr: 2e-4}}`, or one a part, "
              "`{generator: {adam: {…}}, discriminator: {sgd: {…}}}`."},
+
+    {.path = "gan.n_critic",
+     .type = KEY_INT,
+     .fallback = "1",
+     .least = 1,
+     .most = CRITIC_MAX,
+     .offset = AT(gan.n_critic),
+     .help = "Updates of the discriminator before each of the generator; every one takes a batch "
+             "of its own. A step is one update of the generator."},
+    {.path = "gan.critic_start",
+     .type = KEY_MAP,
+     .choices = CRITIC_START,
+     .offset = AT(gan.critic_start),
+     .help = "Another `n_critic` in the first `steps` steps, and then in each step whose number is "
+             "a multiple of `every` (0: none)."},
+    {.path = "gan.penalties",
+     .type = KEY_TYPED_LIST,
+     .definition = "penalty",
+     .offset = AT(gan.penalties),
+     .help = "Added to the discriminator's loss: `gradient_penalty`, `dragan`, `r1`, `r2`, each "
+             "with a `weight`; `every: 16` computes it in every 16th update, 16 times as heavy."},
 
     {.path = "train.epochs",
      .type = KEY_INT,

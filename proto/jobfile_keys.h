@@ -11,16 +11,20 @@
 #include "proto/jobfile.h"
 
 enum key_type {
-    KEY_TEXT,      /* const char *; most: bytes */
-    KEY_FILE,      /* const char *: made absolute */
-    KEY_INT,       /* int64_t, or uint64_t where least is not negative */
-    KEY_CHOICE,    /* an enum that counts choices from 0 */
-    KEY_DURATION,  /* int64_t milliseconds; least and most are milliseconds */
-    KEY_INTERVAL,  /* struct interval */
-    KEY_RANKS,     /* two int64_t: least and most ranks */
-    KEY_PART,      /* read by jobfile_model.c */
-    KEY_OPTIMIZER, /* read by jobfile_model.c */
-    KEY_ENV,       /* struct env_pair array and count, read by jobfile_value.c */
+    KEY_TEXT,       /* const char *; most: bytes */
+    KEY_FILE,       /* const char *: made absolute */
+    KEY_INT,        /* int64_t, or uint64_t where least is not negative */
+    KEY_CHOICE,     /* an enum that counts choices from 0 */
+    KEY_DURATION,   /* int64_t milliseconds; least and most are milliseconds */
+    KEY_INTERVAL,   /* struct interval */
+    KEY_RANKS,      /* two int64_t: least and most ranks */
+    KEY_PART,       /* read by jobfile_model.c */
+    KEY_OPTIMIZER,  /* read by jobfile_model.c */
+    KEY_TYPED,      /* struct typed_spec: `hinge` or `{wasserstein: {clip: 0.01}}` */
+    KEY_TYPED_LIST, /* struct typed_list: a list of such */
+    KEY_MAP,  /* const struct doc_node *: a map with the keys in `choices`, read by its owner */
+    KEY_BOOL, /* bool */
+    KEY_ENV,  /* struct env_pair array and count, read by jobfile_value.c */
     KEY_TYPE_COUNT,
 };
 
@@ -35,7 +39,8 @@ struct job_key {
     const char *fallback_note; /* how the default is found where it is not one value */
     int64_t least;
     int64_t most;
-    const char *const *choices; /* ends with NULL */
+    const char *const *choices; /* ends with NULL; of a map: its keys */
+    const char *definition;     /* of a typed value: where the schema lists its names */
     size_t offset;              /* in struct job_file */
     const char *only_format;    /* data.format that has this key; NULL: any */
     bool needed_by_format;      /* that format cannot do without it */

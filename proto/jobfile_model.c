@@ -236,30 +236,19 @@ enum cam_code jobfile_read_parts(const struct reading *r, struct cam_err *err)
     return CAM_OK;
 }
 
-/* `adam` or `{adam: {lr: 2e-4}}`; line is that of the key it stands behind. */
+/* line is that of the key that it stands behind. */
 static enum cam_code read_optimizer(const struct reading *r, const struct doc_node *node, int line,
                                     struct optimizer_spec *out, struct cam_err *err)
 {
-    char found[FOUND_SIZE];
-    out->line = line;
-    if (node->kind == DOC_SCALAR && doc_given(node)) {
-        out->type = node->text;
-    } else if (node->kind == DOC_MAP && node->count == 1) {
-        out->type = node->keys[0];
-        out->line = node->key_lines[0];
-        out->attributes = doc_given(node->items[0]) ? node->items[0] : NULL;
-    } else {
-        return doc_fail(r->job->file_name, line, err,
-                        "an optimizer is %s%s, one such as {adam: {lr: 2e-4}} is expected",
-                        doc_describe(node, found, sizeof found),
-                        node->kind == DOC_MAP ? " of several keys" : "");
+    const struct typed_words words = {"an optimizer", "{adam: {lr: 2e-4}}"};
+    struct typed_spec spec;
+    enum cam_code rc = jobfile_read_typed(r, node, line, &words, &spec, err);
+    if (rc == CAM_OK) {
+        out->type = spec.type;
+        out->line = spec.line;
+        out->attributes = spec.attributes;
     }
-    if (out->attributes != NULL && out->attributes->kind != DOC_MAP) {
-        return doc_fail(r->job->file_name, out->line, err,
-                        "%s is %s, a map such as {lr: 2e-4} is expected", out->type,
-                        doc_describe(out->attributes, found, sizeof found));
-    }
-    return CAM_OK;
+    return rc;
 }
 
 /* Whether the map under `optimizer` speaks of parts, rather than of one optimizer for all. */

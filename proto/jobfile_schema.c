@@ -70,6 +70,34 @@ static json_t *optimizer_schema(const struct job_key *key)
                      "#/$defs/optimizers");
 }
 
+static json_t *typed_schema(const struct job_key *key)
+{
+    char place[64];
+    (void)snprintf(place, sizeof place, "#/$defs/%s", key->definition);
+    return json_pack("{s:s}", "$ref", place);
+}
+
+static json_t *typed_list_schema(const struct job_key *key)
+{
+    return json_pack("{s:s, s:o}", "type", "array", "items", typed_schema(key));
+}
+
+static json_t *map_schema(const struct job_key *key)
+{
+    json_t *properties = json_object();
+    for (size_t i = 0; i < jobfile_choice_count(key); i++) {
+        (void)json_object_set_new(properties, key->choices[i], json_true());
+    }
+    return json_pack("{s:s, s:b, s:o}", "type", "object", "additionalProperties", 0, "properties",
+                     properties);
+}
+
+static json_t *bool_schema(const struct job_key *key)
+{
+    (void)key;
+    return json_pack("{s:s}", "type", "boolean");
+}
+
 static json_t *env_schema(const struct job_key *key)
 {
     (void)key;
@@ -140,6 +168,33 @@ static void say_optimizer(const struct job_key *key, char *out)
     (void)snprintf(out, ALLOWED_SIZE, "optimizer, or a map of one for each part");
 }
 
+static void say_typed(const struct job_key *key, char *out)
+{
+    (void)key;
+    (void)snprintf(out, ALLOWED_SIZE, "`NAME` or `{NAME: {option: value}}`");
+}
+
+static void say_typed_list(const struct job_key *key, char *out)
+{
+    (void)key;
+    (void)snprintf(out, ALLOWED_SIZE, "list of `NAME` or `{NAME: {option: value}}`");
+}
+
+static void say_map(const struct job_key *key, char *out)
+{
+    size_t used = (size_t)snprintf(out, ALLOWED_SIZE, "map of ");
+    for (size_t i = 0; i < jobfile_choice_count(key) && used < ALLOWED_SIZE; i++) {
+        used += (size_t)snprintf(out + used, ALLOWED_SIZE - used, "%s`%s`", i == 0 ? "" : ", ",
+                                 key->choices[i]);
+    }
+}
+
+static void say_bool(const struct job_key *key, char *out)
+{
+    (void)key;
+    (void)snprintf(out, ALLOWED_SIZE, "`true` or `false`");
+}
+
 static void say_env(const struct job_key *key, char *out)
 {
     (void)key;
@@ -160,6 +215,10 @@ static const struct {
     [KEY_RANKS] = {ranks_schema, say_ranks, true},
     [KEY_PART] = {part_schema, say_part, false},
     [KEY_OPTIMIZER] = {optimizer_schema, say_optimizer, false},
+    [KEY_TYPED] = {typed_schema, say_typed, false},
+    [KEY_TYPED_LIST] = {typed_list_schema, say_typed_list, false},
+    [KEY_MAP] = {map_schema, say_map, false},
+    [KEY_BOOL] = {bool_schema, say_bool, true},
     [KEY_ENV] = {env_schema, say_env, false},
 };
 _Static_assert(sizeof TYPES / sizeof TYPES[0] == KEY_TYPE_COUNT, "every type needs a row");
@@ -169,8 +228,9 @@ static void add_key(json_t *object, const struct job_key *key, const char *name)
     json_t *schema = TYPES[key->type].schema(key);
     (void)json_object_set_new(schema, "description", json_string(key->help));
     if (key->fallback != NULL) {
-        json_t *value = TYPES[key->type].number ? json_integer(strtoll(key->fallback, NULL, 10))
-                                                : json_string(key->fallback);
+        json_t *value = key->type == KEY_BOOL     ? json_boolean(strcmp(key->fallback, "true") == 0)
+                        : TYPES[key->type].number ? json_integer(strtoll(key->fallback, NULL, 10))
+                                                  : json_string(key->fallback);
         (void)json_object_set_new(schema, "default", value);
     }
     (void)json_object_set_new(json_object_get(object, "properties"), name, schema);
@@ -257,7 +317,6 @@ void jobfile_schema(const struct schema_names *names, struct cam_text *out)
         }
         (void)json_object_set_new(json_object_get(root, "properties"), sections[i].path, object);
     }
-    schema_name_losses(root, names);
     (void)json_object_set_new(root, "$defs", schema_definitions(names));
     char *text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS);
     json_decref(root);

@@ -12,7 +12,7 @@
 
 enum { SCHEMA_TYPES_MAX = 64 };
 
-/* A layer, an optimizer or a preset, with the attributes it takes. */
+/* A layer, an optimizer, a loss, a penalty or a preset, with the attributes it takes. */
 struct schema_type {
     const char *name;
     const char *const *keys;
@@ -30,8 +30,8 @@ struct schema_names {
     struct schema_list layers;
     struct schema_list optimizers;
     struct schema_list presets;
-    const char *const *losses;
-    size_t loss_count;
+    struct schema_list losses;
+    struct schema_list penalties;
 };
 
 /* A JSON schema (draft 2020-12) of the whole file.  It says what jobfile_parse says, but for

@@ -56,11 +56,17 @@ static json_t *layer_definition(const struct schema_names *names)
                      "enum", names_of(&names->layers), typed_map(&names->layers, true));
 }
 
+/* `hinge`, or its type with attributes; `description` shows both. */
+static json_t *typed_definition(const struct schema_list *list, const char *description)
+{
+    return json_pack("{s:s, s:[{s:o}, o]}", "description", description, "oneOf", "enum",
+                     names_of(list), typed_map(list, false));
+}
+
 static json_t *optimizer_definition(const struct schema_names *names)
 {
-    return json_pack("{s:s, s:[{s:o}, o]}", "description",
-                     "`adam`, or its type with attributes: `{adam: {lr: 2e-4}}`", "oneOf", "enum",
-                     names_of(&names->optimizers), typed_map(&names->optimizers, false));
+    return typed_definition(&names->optimizers,
+                            "`adam`, or its type with attributes: `{adam: {lr: 2e-4}}`");
 }
 
 /* One optimizer for each part. */
@@ -100,20 +106,11 @@ static json_t *part_definition(const struct schema_names *names)
 
 json_t *schema_definitions(const struct schema_names *names)
 {
-    return json_pack("{s:o, s:o, s:o, s:o}", "layer", layer_definition(names), "optimizer",
-                     optimizer_definition(names), "optimizers", optimizers_definition(), "part",
-                     part_definition(names));
-}
-
-void schema_name_losses(json_t *root, const struct schema_names *names)
-{
-    json_t *loss = json_object_get(json_object_get(root, "properties"), "loss");
-    json_t *all = json_array();
-    for (size_t i = 0; i < names->loss_count; i++) {
-        (void)json_array_append_new(all, json_string(names->losses[i]));
-    }
-    (void)json_object_del(loss, "type");
-    (void)json_object_del(loss, "minLength");
-    (void)json_object_del(loss, "maxLength");
-    (void)json_object_set_new(loss, "enum", all);
+    static const char LOSS[] = "`hinge`, or its type with options: `{wasserstein: {clip: 0.01}}`";
+    static const char PENALTY[] = "`r1`, or its type with options: `{r1: {weight: 10, every: 16}}`";
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "loss",
+                     typed_definition(&names->losses, LOSS), "penalty",
+                     typed_definition(&names->penalties, PENALTY), "layer", layer_definition(names),
+                     "optimizer", optimizer_definition(names), "optimizers",
+                     optimizers_definition(), "part", part_definition(names));
 }

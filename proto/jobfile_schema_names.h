@@ -8,10 +8,7 @@
 
 #include <jansson.h>
 
-/* A new object: layer, optimizer (one), optimizers (one for each part), part. */
+/* A new object: layer, loss, optimizer (one), optimizers (one for each part), part, penalty. */
 json_t *schema_definitions(const struct schema_names *names);
-
-/* Replaces the text that `loss` is by the names that there are; root is the whole schema. */
-void schema_name_losses(json_t *root, const struct schema_names *names);
 
 #endif

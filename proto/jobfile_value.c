@@ -294,6 +294,80 @@ static enum cam_code read_env(const struct reading *r, const struct job_key *key
     return CAM_OK;
 }
 
+enum cam_code jobfile_read_typed(const struct reading *r, const struct doc_node *node, int line,
+                                 const struct typed_words *words, struct typed_spec *out,
+                                 struct cam_err *err)
+{
+    char found[FOUND_SIZE];
+    *out = (struct typed_spec){.line = line};
+    if (node->kind == DOC_SCALAR && doc_given(node)) {
+        out->type = node->text;
+    } else if (node->kind == DOC_MAP && node->count == 1) {
+        out->type = node->keys[0];
+        out->line = node->key_lines[0];
+        out->attributes = doc_given(node->items[0]) ? node->items[0] : NULL;
+    } else {
+        return doc_fail(r->job->file_name, line, err, "%s is %s%s, one such as %s is expected",
+                        words->what, doc_describe(node, found, sizeof found),
+                        node->kind == DOC_MAP ? " of several keys" : "", words->example);
+    }
+    if (out->attributes != NULL && out->attributes->kind != DOC_MAP) {
+        return doc_fail(r->job->file_name, out->line, err, "%s is %s, a map such as %s is expected",
+                        out->type, doc_describe(out->attributes, found, sizeof found),
+                        words->example);
+    }
+    return CAM_OK;
+}
+
+static enum cam_code read_typed(const struct reading *r, const struct job_key *key,
+                                const struct doc_node *node, struct cam_err *err)
+{
+    const struct typed_words words = {key->path, "NAME or {NAME: {option: value}}"};
+    return jobfile_read_typed(r, node, doc_line(r->job->root, key->path), &words, slot_of(r, key),
+                              err);
+}
+
+static enum cam_code read_typed_list(const struct reading *r, const struct job_key *key,
+                                     const struct doc_node *node, struct cam_err *err)
+{
+    const struct typed_words words = {key->path, "- NAME or - {NAME: {option: value}}"};
+    struct typed_list *list = slot_of(r, key);
+    if (node->kind != DOC_LIST) {
+        return jobfile_unexpected(r, key->path, node, "a list is expected", err);
+    }
+    struct typed_spec *items = cam_arena_alloc(r->arena, node->count + 1, sizeof *items);
+    if (items == NULL) {
+        return no_memory(r, err);
+    }
+    for (size_t i = 0; i < node->count; i++) {
+        const struct doc_node *item = node->items[i];
+        enum cam_code rc = jobfile_read_typed(r, item, item->line, &words, &items[i], err);
+        if (rc != CAM_OK) {
+            return rc;
+        }
+    }
+    *list = (struct typed_list){items, (int)node->count};
+    return CAM_OK;
+}
+
+static enum cam_code read_map(const struct reading *r, const struct job_key *key,
+                              const struct doc_node *node, struct cam_err *err)
+{
+    if (node->kind != DOC_MAP) {
+        return jobfile_unexpected(r, key->path, node, "a map is expected", err);
+    }
+    memcpy(slot_of(r, key), &node, sizeof node);
+    return doc_check_keys(node, key->path, key->choices, jobfile_choice_count(key), err);
+}
+
+static enum cam_code read_bool(const struct reading *r, const struct job_key *key,
+                               const struct doc_node *node, struct cam_err *err)
+{
+    return doc_bool(node, slot_of(r, key))
+               ? CAM_OK
+               : jobfile_unexpected(r, key->path, node, "true or false is expected", err);
+}
+
 typedef enum cam_code value_reader(const struct reading *r, const struct job_key *key,
                                    const struct doc_node *node, struct cam_err *err);
 
@@ -303,6 +377,8 @@ static value_reader *const READERS[] = {
     [KEY_DURATION] = read_duration, [KEY_INTERVAL] = read_interval,
     [KEY_RANKS] = read_ranks,       [KEY_PART] = NULL,
     [KEY_OPTIMIZER] = NULL,         [KEY_ENV] = read_env,
+    [KEY_TYPED] = read_typed,       [KEY_TYPED_LIST] = read_typed_list,
+    [KEY_MAP] = read_map,           [KEY_BOOL] = read_bool,
 };
 _Static_assert(sizeof READERS / sizeof READERS[0] == KEY_TYPE_COUNT, "every type needs a row");
 

@@ -17,6 +17,15 @@ struct reading {
 CAM_CHECKED enum cam_code jobfile_read_value(const struct reading *r, const struct job_key *key,
                                              const struct doc_node *node, struct cam_err *err);
 
+/* `adam` or `{adam: {lr: 2e-4}}`; `what` and `example` are for errors, line is that of the key. */
+struct typed_words {
+    const char *what;    /* "an optimizer" */
+    const char *example; /* "{adam: {lr: 2e-4}}" */
+};
+CAM_CHECKED enum cam_code jobfile_read_typed(const struct reading *r, const struct doc_node *node,
+                                             int line, const struct typed_words *words,
+                                             struct typed_spec *out, struct cam_err *err);
+
 /* "FILE:LINE: PATH is FOUND, EXPECTED" with the line of the path. */
 enum cam_code jobfile_unexpected(const struct reading *r, const char *path,
                                  const struct doc_node *node, const char *expected,

@@ -2,8 +2,9 @@
  * What a recipe builds a training with; inside model/recipes only.
  *
  *   training.c    the frame: tables, parts, warnings, ownership
- *   gan.c         the phases of kind gan
+ *   gan*.c        kind gan
  *   phase.c       one phase: calls of parts, gradients, the layout of the output block
+ *   schedule.c    which phases a step runs, and how many steps an epoch has
  *   statistics.c  the replicated stage: running statistics
  *   update.c      update graphs and their scalars
  *   layout.c      the order of a tensor's bytes in checkpoints
@@ -13,7 +14,7 @@
 
 #include "model/layers/part.h"
 
-enum { GRAPHS_MAX = 16, PHASES_MAX = 4, INPUTS_MAX = 4 };
+enum { GRAPHS_MAX = 16, PHASES_MAX = 4, INPUTS_MAX = 4, PHASE_METRICS_MAX = 8 };
 
 struct training_build {
     const struct job_file *job;
@@ -53,9 +54,12 @@ struct phase_call {
 
 /* What the phase's output block ends with. */
 struct phase_loss {
-    const char *metric; /* "d_loss" */
-    int node;           /* rank 0: the sum over the shard's samples; also what is minimised */
+    const char *metrics[PHASE_METRICS_MAX]; /* "d_loss" */
+    int nodes[PHASE_METRICS_MAX]; /* rank 0: sums over the shard's samples; their sum is minimised
+                                   */
+    int count;
 };
+void phase_loss_add(struct phase_loss *loss, const char *metric, int node);
 
 /* A graph that ends with the training; NULL when memory is short or there are too many. */
 struct graph *build_graph(struct training_build *build);
@@ -82,6 +86,9 @@ int64_t statistics_floats(const struct statistic *statistics, int count);
 
 /* statistics.c: fills phase->replicated and its tables; none where there are no statistics. */
 CAM_CHECKED enum cam_code statistics_build(struct phase_build *build, struct phase *phase);
+
+/* schedule.c: steps_per_epoch, of the phases. */
+CAM_CHECKED enum cam_code schedule_build(struct training_build *build);
 
 /* gan.c */
 enum cam_code gan_build(struct training_build *build);

@@ -1,46 +1,24 @@
 /*
- * Kind gan (Goodfellow 2014): each step, one phase of the discriminator, then one of the generator.
+ * Kind gan (Goodfellow 2014): each step updates the discriminator, then the generator.
  *
- *   discriminator  D(real), then D(G(z)): two calls, so each has its own batch statistics, as in
- *                  pytorch/examples; d_loss = loss of both; gradients of D alone
- *   generator      D(G(z)) with new noise; g_loss; gradients of G alone, through D
+ *   discriminator  n_critic times, each with a batch of its own: D(real), then D(G(z)), two calls,
+ *                  so each has its own batch statistics, as in pytorch/examples; d_loss = loss of
+ *                  both, and penalties; gradients of D alone
+ *   generator      D(G(z)) with new noise; g_loss; gradients of G alone, through D.  A loss of
+ *                  pairs compares with D(real) of the batch that D's last update had
+ *   discriminator_penalty  in place of the first, where penalties are lazy
+ *
+ * Wasserstein's weights are clipped at the end of every update of D (algorithm 1 of the paper; its
+ * code clips before the next one, so there only the generator meets weights up to one update past
+ * the bound).
  *
  * Both parts are in training mode in both phases, so running statistics of G move in D's phase and
  * of D in G's.  D gives one logit a sample; a sigmoid at its end is left out, since the losses are
  * computed on logits.
  */
-#include "model/losses/loss.h"
-#include "model/recipes/build.h"
+#include "model/recipes/gan.h"
 
-#include "base/text.h"
-
-#include <inttypes.h>
 #include <string.h>
-
-struct gan {
-    struct training_build *build;
-    const struct loss *loss;
-    int generator;     /* part */
-    int discriminator; /* part */
-    struct shape latent;
-    struct shape image;
-};
-
-static enum cam_code find_loss(struct gan *gan)
-{
-    const struct job_file *job = gan->build->job;
-    size_t count = 0;
-    const char *const *names = loss_names(&count);
-    gan->loss = loss_find(job->loss);
-    if (gan->loss != NULL) {
-        return CAM_OK;
-    }
-    const char *near = cam_nearest(job->loss, names, count);
-    return jobfile_fail(job, "loss", gan->build->err,
-                        "unknown loss '%s'%s%s%s; allowed: minimax, non_saturating", job->loss,
-                        near != NULL ? ", did you mean '" : "", near != NULL ? near : "",
-                        near != NULL ? "'?" : "");
-}
 
 static enum cam_code find_parts(struct gan *gan)
 {
@@ -115,8 +93,8 @@ static enum cam_code generate(const struct gan *gan, struct phase_build *phase, 
         image_out);
 }
 
-static enum cam_code judge(const struct gan *gan, struct phase_build *phase, int image,
-                           int *logits_out)
+enum cam_code gan_judge(const struct gan *gan, struct phase_build *phase, int image,
+                        int *logits_out)
 {
     return phase_call(
         phase,
@@ -125,46 +103,94 @@ static enum cam_code judge(const struct gan *gan, struct phase_build *phase, int
         logits_out);
 }
 
-static enum cam_code build_discriminator(const struct gan *gan, struct phase *out)
+static int real_images(const struct gan *gan, struct phase_build *phase)
+{
+    graph_set_path(phase->graph, "image");
+    return graph_leaf(phase->graph, OP_INPUT, 0, &gan->image);
+}
+
+/* lazy: with the penalties that are not in every update. */
+static enum cam_code build_discriminator(const struct gan *gan, bool lazy, struct phase *out)
 {
     struct phase_build phase;
-    int real = NODE_NONE;
-    int generated = NODE_NONE;
-    enum cam_code rc = phase_begin(gan->build, "discriminator", &phase);
+    struct gan_judged judged = {.phase = &phase};
+    struct phase_loss loss = {0};
+    enum cam_code rc =
+        phase_begin(gan->build, lazy ? "discriminator_penalty" : "discriminator", &phase);
     if (rc != CAM_OK) {
         return rc;
     }
-    graph_set_path(phase.graph, "image");
-    rc = judge(gan, &phase, graph_leaf(phase.graph, OP_INPUT, 0, &gan->image), &real);
-    rc = rc == CAM_OK ? generate(gan, &phase, &generated) : rc;
+    judged.real = real_images(gan, &phase);
+    rc = gan_judge(gan, &phase, judged.real, &judged.logits.real);
+    rc = rc == CAM_OK ? generate(gan, &phase, &judged.generated) : rc;
     if (rc == CAM_OK) {
-        generated = graph_unary(phase.graph, OP_STOP_GRADIENT, generated);
-        rc = judge(gan, &phase, generated, &generated);
+        judged.generated = graph_unary(phase.graph, OP_STOP_GRADIENT, judged.generated);
+        rc = gan_judge(gan, &phase, judged.generated, &judged.logits.generated);
     }
+    phase_loss_add(&loss, "d_loss", NODE_NONE);
+    rc = rc == CAM_OK ? gan_add_penalties(gan, &judged, lazy, &loss) : rc;
     if (rc == CAM_OK) {
         graph_set_path(phase.graph, "d_loss");
-        struct phase_loss loss = {.metric = "d_loss"};
-        loss.node = gan->loss->discriminator(phase.graph, real, generated);
+        loss.nodes[0] = gan->loss->discriminator(phase.graph, &judged.logits, &gan->options);
         rc = phase_finish(&phase, gan->discriminator, &loss, out);
         out->takes_batch = true;
+        out->repeat = (int)gan->build->training->critic.regular;
+        out->update.weight_clip = gan->options.clip;
     }
+    return rc;
+}
+
+static enum cam_code build_lazy(const struct gan *gan)
+{
+    struct training_build *build = gan->build;
+    int index = build->training->phase_count;
+    if (gan->lazy == 0) {
+        return CAM_OK;
+    }
+    enum cam_code rc = build_discriminator(gan, true, &build->phases[index]);
+    build->phases[index].base = 0;
+    build->phases[index].repeat = 0;
+    build->phases[0].variant = index;
+    build->phases[0].variant_every = gan->lazy;
+    build->training->phase_count++;
     return rc;
 }
 
 static enum cam_code build_generator(const struct gan *gan, struct phase *out)
 {
     struct phase_build phase;
-    int logits = NODE_NONE;
+    struct loss_logits logits = {NODE_NONE, NODE_NONE};
+    struct phase_loss loss = {0};
+    int generated = NODE_NONE;
     enum cam_code rc = phase_begin(gan->build, "generator", &phase);
-    rc = rc == CAM_OK ? generate(gan, &phase, &logits) : rc;
-    rc = rc == CAM_OK ? judge(gan, &phase, logits, &logits) : rc;
+    if (rc == CAM_OK && gan->loss->pairs) {
+        rc = gan_judge(gan, &phase, real_images(gan, &phase), &logits.real);
+    }
+    rc = rc == CAM_OK ? generate(gan, &phase, &generated) : rc;
+    rc = rc == CAM_OK ? gan_judge(gan, &phase, generated, &logits.generated) : rc;
     if (rc == CAM_OK) {
         graph_set_path(phase.graph, "g_loss");
-        struct phase_loss loss = {.metric = "g_loss"};
-        loss.node = gan->loss->generator(phase.graph, logits);
+        phase_loss_add(&loss, "g_loss", gan->loss->generator(phase.graph, &logits));
         rc = phase_finish(&phase, gan->generator, &loss, out);
+        out->shares_batch = gan->loss->pairs;
     }
     return rc;
+}
+
+/* With clipped weights the first ones are clipped too, so that every update starts from such. */
+static void clip_initial(const struct gan *gan)
+{
+    struct training_build *build = gan->build;
+    const struct part_info *part = &build->parts[gan->discriminator];
+    struct graph *graph = build->tensors.initial;
+    double most = gan->options.clip;
+    for (int i = 0; most > 0.0 && i < part->parameter_count; i++) {
+        struct tensor_info *row = &build->tensors.parameters.rows[part->parameter_first + i];
+        int low = graph_constant(graph, -most, &row->shape);
+        int high = graph_constant(graph, most, &row->shape);
+        row->initial =
+            graph_binary(graph, OP_MIN, graph_binary(graph, OP_MAX, row->initial, low), high);
+    }
 }
 
 static enum cam_code build_sample(const struct gan *gan)
@@ -192,10 +218,16 @@ enum cam_code gan_build(struct training_build *build)
     build->inputs[0] = (struct input_info){.name = "image", .shape = gan.image};
     training->input_count = 1;
     training->phase_count = 2;
-    enum cam_code rc = find_loss(&gan);
+    enum cam_code rc = loss_read(build->job, &gan.loss, &gan.options, build->err);
+    rc = rc == CAM_OK ? gan_read_penalties(&gan) : rc;
+    rc = rc == CAM_OK ? gan_read_critic(&gan) : rc;
     rc = rc == CAM_OK ? find_parts(&gan) : rc;
     rc = rc == CAM_OK ? declare(&gan) : rc;
-    rc = rc == CAM_OK ? build_discriminator(&gan, &build->phases[0]) : rc;
+    if (rc == CAM_OK) {
+        clip_initial(&gan);
+        rc = build_discriminator(&gan, false, &build->phases[0]);
+    }
     rc = rc == CAM_OK ? build_generator(&gan, &build->phases[1]) : rc;
+    rc = rc == CAM_OK ? build_lazy(&gan) : rc;
     return rc == CAM_OK ? build_sample(&gan) : rc;
 }

@@ -2,6 +2,7 @@
 #include "model/graph/gradient.h"
 #include "model/recipes/build.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 static enum cam_code no_memory(const struct phase_build *phase)
@@ -53,9 +54,7 @@ enum cam_code phase_latent(struct phase_build *phase, int64_t rows, int64_t size
 {
     char name[64];
     uint32_t stream = 0;
-    struct shape shape = {
-        .rank = 2, .dim = {rows, size}
-    };
+    struct shape shape = {.rank = 2, .dim = {rows, size}};
     (void)snprintf(name, sizeof name, "%s/latent/0", phase->name);
     enum cam_code rc = streams_take(&phase->build->streams, name, &stream, phase->build->err);
     if (rc != CAM_OK) {
@@ -84,7 +83,30 @@ static void add_output(struct outputs *outputs, int node, int64_t offset)
     outputs->offsets[outputs->count++] = offset;
 }
 
-static enum cam_code add_gradients(struct phase_build *phase, int part, int loss,
+void phase_loss_add(struct phase_loss *loss, const char *metric, int node)
+{
+    assert(loss->count < PHASE_METRICS_MAX);
+    loss->metrics[loss->count] = metric;
+    loss->nodes[loss->count++] = node;
+}
+
+/* All terms in one tensor (count): what is differentiated is the sum of its elements, and one call
+ * of gradient_append gives one value of each, lowered or not. */
+static int join_terms(struct graph *graph, const struct phase_loss *loss)
+{
+    const struct shape one = {.rank = 1, .dim = {1}};
+    int parts[PHASE_METRICS_MAX];
+    if (loss->count == 1) {
+        return loss->nodes[0];
+    }
+    for (int i = 0; i < loss->count; i++) {
+        parts[i] = graph_reshape(graph, loss->nodes[i], &one);
+    }
+    return graph_concat(graph, parts, loss->count, 0);
+}
+
+/* *loss becomes the node that was differentiated. */
+static enum cam_code add_gradients(struct phase_build *phase, int part, int *loss,
                                    struct outputs *outputs)
 {
     const struct part_info *info = &phase->build->parts[part];
@@ -94,13 +116,41 @@ static enum cam_code add_gradients(struct phase_build *phase, int part, int loss
     if (gradients == NULL) {
         return no_memory(phase);
     }
-    gradient_append(phase->graph, loss, phase->parameters + info->parameter_first,
-                    info->parameter_count, gradients);
+    *loss = gradient_append(phase->graph, *loss, phase->parameters + info->parameter_first,
+                            info->parameter_count, gradients);
     for (int i = 0; i < info->parameter_count; i++) {
         int64_t block = rows[info->parameter_first + i].block_first - info->block_first;
         add_output(outputs, gradients[i], block * BLOCK_FLOATS);
     }
     return graph_status(phase->graph, phase->build->err);
+}
+
+/* The row but for its outputs. */
+static enum cam_code begin_row(const struct phase_build *phase, int part,
+                               const struct phase_loss *loss, struct phase *out)
+{
+    const struct part_info *info = &phase->build->parts[part];
+    struct metric_info *metrics =
+        cam_arena_alloc(phase->build->arena, (size_t)loss->count, sizeof *metrics);
+    if (metrics == NULL) {
+        return no_memory(phase);
+    }
+    *out = (struct phase){.name = phase->name,
+                          .part = part,
+                          .repeat = 1,
+                          .base = (int)(out - phase->build->phases),
+                          .graph = phase->graph,
+                          .gradient_floats = info->block_count * BLOCK_FLOATS,
+                          .metrics = metrics,
+                          .metric_count = loss->count};
+    out->statistics_floats = statistics_floats(phase->statistics, phase->statistic_count);
+    for (int i = 0; i < loss->count; i++) {
+        metrics[i] = (struct metric_info){
+            .name = loss->metrics[i],
+            .offset = out->gradient_floats + out->statistics_floats + i,
+        };
+    }
+    return CAM_OK;
 }
 
 enum cam_code phase_finish(struct phase_build *phase, int part, const struct phase_loss *loss,
@@ -112,22 +162,15 @@ enum cam_code phase_finish(struct phase_build *phase, int part, const struct pha
     struct outputs outputs = {.nodes = cam_arena_alloc(build->arena, most, sizeof *outputs.nodes),
                               .offsets =
                                   cam_arena_alloc(build->arena, most, sizeof *outputs.offsets)};
-    struct metric_info *metric = cam_arena_alloc(build->arena, 1, sizeof *metric);
-    if (outputs.nodes == NULL || outputs.offsets == NULL || metric == NULL) {
+    if (outputs.nodes == NULL || outputs.offsets == NULL) {
         return no_memory(phase);
     }
-    enum cam_code rc = add_gradients(phase, part, loss->node, &outputs);
+    int minimised = join_terms(phase->graph, loss);
+    enum cam_code rc = add_gradients(phase, part, &minimised, &outputs);
+    rc = rc == CAM_OK ? begin_row(phase, part, loss, out) : rc;
     if (rc != CAM_OK) {
         return rc;
     }
-    *out = (struct phase){.name = phase->name,
-                          .part = part,
-                          .repeat = 1,
-                          .graph = phase->graph,
-                          .gradient_floats = info->block_count * BLOCK_FLOATS,
-                          .metrics = metric,
-                          .metric_count = 1};
-    out->statistics_floats = statistics_floats(phase->statistics, phase->statistic_count);
     for (int i = 0; i < phase->statistic_count; i++) {
         const struct statistic *statistic = &phase->statistics[i];
         add_output(&outputs, statistic->mean_node,
@@ -135,12 +178,10 @@ enum cam_code phase_finish(struct phase_build *phase, int part, const struct pha
         add_output(&outputs, statistic->square_node,
                    out->gradient_floats + statistics_square_offset(phase->statistics, i));
     }
-    metric->name = loss->metric;
-    metric->offset = out->gradient_floats + out->statistics_floats;
-    add_output(&outputs, loss->node, metric->offset);
+    add_output(&outputs, minimised, out->metrics[0].offset);
     out->output_nodes = outputs.nodes;
     out->output_offsets = outputs.offsets;
     out->output_count = outputs.count;
-    out->output_floats = whole_blocks(metric->offset + 1);
+    out->output_floats = whole_blocks(out->metrics[0].offset + loss->count);
     return statistics_build(phase, out);
 }

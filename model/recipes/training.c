@@ -151,6 +151,10 @@ static enum cam_code read_updates(struct training_build *build)
     enum cam_code rc = CAM_OK;
     for (int i = 0; rc == CAM_OK && i < build->training->phase_count; i++) {
         struct phase *phase = &build->phases[i];
+        if (phase->base != i) {
+            phase->update = build->phases[phase->base].update;
+            continue;
+        }
         const char *part = build->parts[phase->part].name;
         const struct optimizer_spec *spec = jobfile_optimizer(build->job, part);
         if (spec == NULL) {
@@ -173,7 +177,6 @@ static void finish(struct training_build *build)
     training->buffer_count = build->tensors.buffers.count;
     training->buffer_floats = build->tensors.buffers.floats;
     training->inputs = build->inputs;
-    training->phases = build->phases;
     training->initial = build->tensors.initial;
     training->warnings = build->warnings;
 }
@@ -194,12 +197,14 @@ enum cam_code training_create(const struct job_file *job, const struct data_shap
     build->job = job;
     build->data = data;
     build->training = &owner->training;
+    owner->training.phases = build->phases;
     build->arena = arena;
     build->err = err;
     enum cam_code rc = check_data(build);
     rc = rc == CAM_OK ? begin(build) : rc;
     rc = rc == CAM_OK ? RECIPES[job->kind](build) : rc;
     rc = rc == CAM_OK ? read_updates(build) : rc;
+    rc = rc == CAM_OK ? schedule_build(build) : rc;
     rc = rc == CAM_OK ? graph_status(build->tensors.initial, err) : rc;
     if (rc != CAM_OK) {
         training_destroy(&owner->training);

@@ -30,9 +30,9 @@ enum {
 /* How a tensor's bytes are ordered in a checkpoint, which follows PyTorch. */
 enum export_layout {
     EXPORT_SAME,
-    EXPORT_CONV,           /* (KH,KW,I,O) -> (O,I,KH,KW) */
-    EXPORT_CONV_TRANSPOSE, /* (KH,KW,O,I) as stored for the gradient operator -> (I,O,KH,KW) */
-    EXPORT_MATRIX,         /* (in,out) -> (out,in) */
+    EXPORT_CONV,              /* (KH,KW,I,O) -> (O,I,KH,KW) */
+    EXPORT_CONV_TRANSPOSE,    /* (KH,KW,O,I) as stored for the gradient operator -> (I,O,KH,KW) */
+    EXPORT_MATRIX,            /* (in,out) -> (out,in) */
     EXPORT_MATRIX_FROM_IMAGE, /* (H*W*C,out) -> (out,C*H*W): a dense layer behind flatten */
     EXPORT_MATRIX_TO_IMAGE,   /* (in,H*W*C) -> (C*H*W,in): a dense layer before reshape */
     EXPORT_VECTOR_TO_IMAGE,   /* (H*W*C) -> (C*H*W): its bias */
@@ -42,17 +42,17 @@ struct tensor_info {
     const char *name; /* "generator.0.weight" */
     struct shape shape;
     enum export_layout layout;
-    int64_t image[3];      /* H, W, C for the *_IMAGE layouts */
-    int64_t offset;        /* floats in the parameter arena (blocks) or in the buffer arena */
-    int64_t block_first;   /* parameters: offset / BLOCK_FLOATS */
+    int64_t image[3];    /* H, W, C for the *_IMAGE layouts */
+    int64_t offset;      /* floats in the parameter arena (blocks) or in the buffer arena */
+    int64_t block_first; /* parameters: offset / BLOCK_FLOATS */
     int64_t block_count;
-    int part;              /* index in parts */
-    int initial;           /* node in the initialisation graph */
+    int part;    /* index in parts */
+    int initial; /* node in the initialisation graph */
 };
 
 struct part_info {
-    const char *name;     /* "generator" */
-    int parameter_first;  /* its parameters are neighbours in the table and in the arena */
+    const char *name;    /* "generator" */
+    int parameter_first; /* its parameters are neighbours in the table and in the arena */
     int parameter_count;
     int64_t block_first;
     int64_t block_count;
@@ -66,11 +66,11 @@ struct input_info {
 /* The scalars of an update graph; optimizers add none of their own. */
 enum update_scalar {
     UPDATE_LEARNING_RATE,
-    UPDATE_GRADIENT_SCALE,  /* 1/batch */
-    UPDATE_CORRECTION_1,    /* adam: 1 / (1 - beta1^t), else 1 */
-    UPDATE_CORRECTION_2,    /* adam: 1 / (1 - beta2^t), else 1 */
-    UPDATE_CLIP,            /* clip_norm: what every gradient is multiplied by */
-    UPDATE_KEEP,            /* adamw: 1 - learning rate * weight decay */
+    UPDATE_GRADIENT_SCALE, /* 1/batch */
+    UPDATE_CORRECTION_1,   /* adam: 1 / (1 - beta1^t), else 1 */
+    UPDATE_CORRECTION_2,   /* adam: 1 / (1 - beta2^t), else 1 */
+    UPDATE_CLIP,           /* clip_norm: what every gradient is multiplied by */
+    UPDATE_KEEP,           /* adamw: 1 - learning rate * weight decay */
     UPDATE_SCALAR_COUNT,
 };
 
@@ -80,8 +80,8 @@ enum { UPDATE_STATES_MAX = 4 };
  * tensor; a graph reads them only where its optimizer asks. */
 enum update_input {
     UPDATE_PARAMETER,
-    UPDATE_GRADIENT, /* the sum over the batch */
-    UPDATE_STATES,   /* and the slots behind it */
+    UPDATE_GRADIENT,                                   /* the sum over the batch */
+    UPDATE_STATES,                                     /* and the slots behind it */
     UPDATE_DECAYS = UPDATE_STATES + UPDATE_STATES_MAX, /* 1: the tensor's weights decay; 0: not */
     UPDATE_TRUST,                                      /* lars: the tensor's own rate */
     UPDATE_INPUT_COUNT,
@@ -90,38 +90,45 @@ enum update_input {
 /* The update of one part. Its graph is made for any number of elements, since a rank's share is
  * known only at run time: training_update_graph. */
 struct update_info {
-    int optimizer;         /* row of the optimizer table */
+    int optimizer; /* row of the optimizer table */
     struct rate rate;
-    double beta1;          /* adam; else 0 */
+    double beta1; /* adam; else 0 */
     double beta2;
     double weight_decay;
-    bool decay_weights;    /* tensors of one dimension (biases, norms) do not decay */
-    double clip_value;     /* largest gradient of an element; 0: any */
-    double clip_norm;      /* largest Euclidean norm of the part's gradient; 0: any */
-    double trust;          /* lars: eta; else 0 */
-    bool trust_limited;    /* lars: no tensor's rate is above the learning rate */
-    const void *options;   /* the optimizer's own, in the training's arena */
-    int state_count;       /* tensors of the part's size: adam 2, sgd with momentum 1 */
+    bool decay_weights;  /* tensors of one dimension (biases, norms) do not decay */
+    double clip_value;   /* largest gradient of an element; 0: any */
+    double clip_norm;    /* largest Euclidean norm of the part's gradient; 0: any */
+    double trust;        /* lars: eta; else 0 */
+    bool trust_limited;  /* lars: no tensor's rate is above the learning rate */
+    double weight_clip;  /* new parameters are put into [-weight_clip, weight_clip]; 0: not */
+    const void *options; /* the optimizer's own, in the training's arena */
+    int state_count;     /* tensors of the part's size: adam 2, sgd with momentum 1 */
     const char *state_names[UPDATE_STATES_MAX]; /* "exp_avg", as PyTorch names them */
 };
 
 struct metric_info {
-    const char *name;  /* "d_loss" */
-    int64_t offset;    /* floats in the phase's output block */
+    const char *name; /* "d_loss" */
+    int64_t offset;   /* floats in the phase's output block */
 };
 
 struct phase {
-    const char *name;      /* "discriminator" */
-    int part;              /* the part it updates */
-    int repeat;            /* executions a training step */
-    bool takes_batch;      /* consumes a batch of real samples each execution */
+    const char *name;  /* "discriminator" */
+    int part;          /* the part it updates */
+    int repeat;        /* executions a training step, but for `critic`; 0: a variant */
+    bool takes_batch;  /* consumes a batch of real samples each execution */
+    bool shares_batch; /* reads the batch that was consumed last in the same step */
+    /* A variant is run in place of another phase in every variant_every-th of its executions, from
+     * the first one on, and has its part, optimizer state and count of executions. */
+    int base;    /* that other phase; of others: their own index */
+    int variant; /* with variant_every > 0: the variant's index */
+    int64_t variant_every;
     const struct graph *graph;
-    const int *output_nodes;        /* of the shard graph ... */
-    const int64_t *output_offsets;  /* ... and their place in the output block (floats) */
+    const int *output_nodes;       /* of the shard graph ... */
+    const int64_t *output_offsets; /* ... and their place in the output block (floats) */
     int output_count;
-    int64_t output_floats;          /* size of the block, a multiple of BLOCK_FLOATS */
-    int64_t gradient_floats;        /* its head: the part's blocks, in the part's order */
-    int64_t statistics_floats;      /* behind the gradients; then the losses */
+    int64_t output_floats;     /* size of the block, a multiple of BLOCK_FLOATS */
+    int64_t gradient_floats;   /* its head: the part's blocks, in the part's order */
+    int64_t statistics_floats; /* behind the gradients; then the losses */
     const struct metric_info *metrics;
     int metric_count;
     struct update_info update;
@@ -129,14 +136,22 @@ struct phase {
      * 1 / shards, buffers are leaves; outputs are new buffers.  NULL: none. */
     const struct graph *replicated;
     const int *replicated_nodes;
-    const int *replicated_buffers;  /* the buffer slot that each node replaces */
+    const int *replicated_buffers; /* the buffer slot that each node replaces */
     int replicated_count;
+};
+
+/* Executions a step of the phase that takes batches; all zero: its `repeat`. */
+struct critic {
+    int64_t regular;
+    int64_t start; /* in the first start_steps steps, and then ... */
+    int64_t start_steps;
+    int64_t every; /* ... in steps whose number, from 0, is a multiple of this; 0: in none */
 };
 
 struct training {
     int64_t batch;
     int64_t shards;
-    int64_t rows;            /* of a shard: batch / shards */
+    int64_t rows; /* of a shard: batch / shards */
     uint64_t seed;
     const struct part_info *parts;
     int part_count;
@@ -150,11 +165,15 @@ struct training {
     int input_count;
     const struct phase *phases;
     int phase_count;
-    const struct graph *initial;  /* node tensor_info.initial of each parameter and buffer */
+    struct critic critic;
+    int64_t steps_per_epoch;
+    int64_t
+        batches_per_pass; /* of the data; what is left over is dropped, another rest each time */
+    const struct graph *initial; /* node tensor_info.initial of each parameter and buffer */
     /* Samples for people: no inputs, fixed noise, evaluation mode. */
     const struct graph *sample;
-    int sample_node;              /* (SAMPLES,H,W,C) in [-1, 1] */
-    const char *const *warnings;  /* "batch_norm sees 8 samples a shard ..." for check */
+    int sample_node;             /* (SAMPLES,H,W,C) in [-1, 1] */
+    const char *const *warnings; /* "batch_norm sees 8 samples a shard ..." for check */
     int warning_count;
     struct cam_arena *arena;
 };
@@ -162,10 +181,18 @@ struct training {
 enum { SAMPLES = 64 };
 
 /* Builds the training of a job; end it with training_destroy.  CAM_INVALID is "FILE:LINE: ...". */
-CAM_CHECKED enum cam_code training_create(const struct job_file *job,
-                                          const struct data_shape *data, struct training **out,
-                                          struct cam_err *err);
+CAM_CHECKED enum cam_code training_create(const struct job_file *job, const struct data_shape *data,
+                                          struct training **out, struct cam_err *err);
 void training_destroy(struct training *training);
+
+/* schedule.c: executions of a phase in a step (from 0); the phase or its variant, as its execution
+ * (from 0) has it; batches consumed by the steps before one. */
+int64_t training_repeat(const struct training *training, int phase, int64_t step);
+int training_variant(const struct training *training, int phase, int64_t execution);
+int64_t training_batches_before(const struct training *training, int64_t step);
+
+/* Optimizer states that a phase keeps: none for a variant, which uses its base's. */
+int training_own_states(const struct training *training, int phase);
 
 /*
  * The update of `floats` neighbouring elements, whole blocks (or, for tests, less than one): inputs

@@ -42,6 +42,16 @@ static int clipped_mean(const struct update_info *update, const struct update_no
                                    : mean;
 }
 
+static int clip(struct graph *graph, int x, double most)
+{
+    if (x < 0 || most == 0.0) {
+        return x;
+    }
+    const struct shape *shape = &graph_node(graph, x)->shape;
+    int low = graph_binary(graph, OP_MAX, x, graph_constant(graph, -most, shape));
+    return graph_binary(graph, OP_MIN, low, graph_constant(graph, most, shape));
+}
+
 enum cam_code training_update_graph(const struct update_info *update, int64_t floats,
                                     struct graph **graph_out, int out[1 + UPDATE_STATES_MAX],
                                     struct cam_err *err)
@@ -57,7 +67,7 @@ enum cam_code training_update_graph(const struct update_info *update, int64_t fl
     make_leaves(update, &nodes);
     nodes.gradient = clipped_mean(update, &nodes);
     optimizer_get(update->optimizer)->update(update, &nodes);
-    out[0] = nodes.new_parameter;
+    out[0] = clip(graph, nodes.new_parameter, update->weight_clip);
     for (int i = 0; i < update->state_count; i++) {
         out[1 + i] = nodes.new_states[i];
     }
@@ -68,6 +78,12 @@ enum cam_code training_update_graph(const struct update_info *update, int64_t fl
     }
     *graph_out = graph;
     return CAM_OK;
+}
+
+int training_own_states(const struct training *training, int phase)
+{
+    const struct phase *row = &training->phases[phase];
+    return row->base == phase ? row->update.state_count : 0;
 }
 
 double update_rate(const struct update_info *update, const struct update_moment *moment)

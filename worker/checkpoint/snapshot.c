@@ -25,7 +25,7 @@ static int state_index(const struct training *training, int phase, int state)
 {
     int index = state;
     for (int i = 0; i < phase; i++) {
-        index += training->phases[i].update.state_count;
+        index += training_own_states(training, i);
     }
     return index;
 }
@@ -59,7 +59,7 @@ enum cam_code snapshot_create(const struct training *training, struct snapshot *
     for (int p = 0; taken && p < training->phase_count; p++) {
         size_t bytes = (size_t)training->parts[training->phases[p].part].block_count *
                        BLOCK_FLOATS * sizeof(float);
-        for (int k = 0; taken && k < training->phases[p].update.state_count; k++) {
+        for (int k = 0; taken && k < training_own_states(training, p); k++) {
             float *state = cam_alloc_aligned(bytes);
             s->state[state_index(training, p, k)] = state;
             s->bytes += (int64_t)bytes;
@@ -110,7 +110,7 @@ static size_t list_optimizer(const struct snapshot *s, struct item *out)
     size_t count = 0;
     for (int p = 0; p < t->phase_count; p++) {
         const struct part_info *part = &t->parts[t->phases[p].part];
-        for (int k = 0; k < t->phases[p].update.state_count; k++) {
+        for (int k = 0; k < training_own_states(t, p); k++) {
             for (int i = 0; i < part->parameter_count; i++) {
                 const struct tensor_info *info = &t->parameters[part->parameter_first + i];
                 int64_t offset = info->offset - part->block_first * BLOCK_FLOATS;
@@ -133,8 +133,8 @@ static enum cam_code list_items(const struct snapshot *s, bool optimizer, struct
     if (optimizer) {
         most = 0;
         for (int p = 0; p < t->phase_count; p++) {
-            most += (size_t)(t->parts[t->phases[p].part].parameter_count *
-                             t->phases[p].update.state_count);
+            most +=
+                (size_t)(t->parts[t->phases[p].part].parameter_count * training_own_states(t, p));
         }
     }
     out->item = cam_alloc(most + 1, sizeof *out->item);

@@ -228,7 +228,7 @@ enum cam_code engine_collect(struct engine *engine, float *const *whole, struct 
     enum cam_code rc = CAM_OK;
     for (int i = 0; i < engine->training->phase_count; i++) {
         const struct engine_part *part = &engine->part[i];
-        for (int k = 0; k < part->state_count && rc == CAM_OK; k++) {
+        for (int k = 0; k < training_own_states(engine->training, i) && rc == CAM_OK; k++) {
             int index = engine_state_index(engine->training, i, k);
             rc = collectives_collect(engine->collectives, part->state[k], part->exchange.segment,
                                      whole == NULL ? NULL : whole[index], err);
@@ -243,7 +243,7 @@ enum cam_code engine_distribute(struct engine *engine, const float *const *whole
     enum cam_code rc = CAM_OK;
     for (int i = 0; i < engine->training->phase_count; i++) {
         const struct engine_part *part = &engine->part[i];
-        for (int k = 0; k < part->state_count && rc == CAM_OK; k++) {
+        for (int k = 0; k < training_own_states(engine->training, i) && rc == CAM_OK; k++) {
             int index = engine_state_index(engine->training, i, k);
             rc = collectives_distribute(engine->collectives, whole == NULL ? NULL : whole[index],
                                         part->exchange.segment, part->state[k], err);

@@ -117,7 +117,10 @@ static enum cam_code make_part(struct engine *engine, int index, struct cam_err 
         .tail_view = engine->tail_view,
     };
     part->state_count = phase->update.state_count;
-    for (int k = 0; k < part->state_count; k++) {
+    for (int k = 0; k < part->state_count && phase->base != index; k++) {
+        part->state[k] = engine->part[phase->base].state[k];
+    }
+    for (int k = 0; k < training_own_states(engine->training, index); k++) {
         part->state[k] = take_floats(engine, part->segment[rank + 1] - part->segment[rank]);
         if (part->state[k] == NULL) {
             return short_of_memory(err, "the optimizer's state");
@@ -258,7 +261,7 @@ void engine_destroy(struct engine *engine)
         return;
     }
     for (int i = 0; engine->part != NULL && i < engine->training->phase_count; i++) {
-        for (int k = 0; k < UPDATE_STATES_MAX; k++) {
+        for (int k = 0; k < training_own_states(engine->training, i); k++) {
             cam_free(engine->part[i].state[k]);
         }
         cam_free(engine->part[i].decays);
@@ -310,7 +313,7 @@ int engine_state_index(const struct training *training, int phase, int state)
 {
     int index = state;
     for (int i = 0; i < phase; i++) {
-        index += training->phases[i].update.state_count;
+        index += training_own_states(training, i);
     }
     return index;
 }

@@ -212,13 +212,12 @@ static void greet(const struct session *s)
     if (!first_rank(s)) {
         return;
     }
-    int64_t per_epoch = train_steps_per_epoch(p->training, source_info(p->source)->count);
-    (void)printf("%s: %lld epochs of %lld steps, batch %lld in %lld shards; %d ranks (%s) of %d "
-                 "lanes, backend %s; from step %lld\n",
-                 p->job.name, (long long)p->job.train.epochs, (long long)per_epoch,
-                 (long long)p->training->batch, (long long)p->training->shards,
-                 s->options.collectives->size, s->options.collectives->name, p->order.lanes,
-                 p->backend->name, (long long)s->state.step);
+    (void)printf(
+        "%s: %lld epochs of %lld steps, batch %lld in %lld shards; %d ranks (%s) of %d "
+        "lanes, backend %s; from step %lld\n",
+        p->job.name, (long long)p->job.train.epochs, (long long)p->training->steps_per_epoch,
+        (long long)p->training->batch, (long long)p->training->shards, s->options.collectives->size,
+        s->options.collectives->name, p->order.lanes, p->backend->name, (long long)s->state.step);
     (void)fflush(stdout);
 }
 

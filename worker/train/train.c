@@ -6,6 +6,7 @@
 #include "proto/hold.h"
 #include "worker/data/loader.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,21 +29,30 @@ struct loop {
     int64_t last_checkpoint_ns;
     uint64_t control;
     double step_metric[STATE_METRICS_MAX];
+    struct loader_batch batch;
+    bool holds_batch;
+    bool shares_batch; /* some phase reads a batch that another one took */
 };
 
-int64_t train_batches_per_step(const struct training *training)
+static void give_back(struct loop *loop)
 {
-    int64_t batches = 0;
-    for (int i = 0; i < training->phase_count; i++) {
-        batches += training->phases[i].takes_batch ? training->phases[i].repeat : 0;
+    if (loop->holds_batch) {
+        loader_give_back(loop->loader);
+        loop->holds_batch = false;
     }
-    return batches;
 }
 
-int64_t train_steps_per_epoch(const struct training *training, int64_t samples)
+/* The place of a metric's name in the state, made where it is new. */
+static int metric_place(struct run_state *state, const char *name)
 {
-    int64_t batches = train_batches_per_step(training);
-    return samples / (training->batch * (batches == 0 ? 1 : batches));
+    for (int i = 0; i < state->metric_count; i++) {
+        if (strcmp(state->metric_name[i], name) == 0) {
+            return i;
+        }
+    }
+    assert(state->metric_count < STATE_METRICS_MAX);
+    (void)snprintf(state->metric_name[state->metric_count], STATE_NAME_SIZE, "%s", name);
+    return state->metric_count++;
 }
 
 void train_begin(const struct training *training, struct run_state *state_out)
@@ -50,8 +60,7 @@ void train_begin(const struct training *training, struct run_state *state_out)
     *state_out = (struct run_state){.phase_count = training->phase_count};
     for (int i = 0; i < training->phase_count; i++) {
         for (int m = 0; m < training->phases[i].metric_count; m++) {
-            (void)snprintf(state_out->metric_name[state_out->metric_count++], STATE_NAME_SIZE, "%s",
-                           training->phases[i].metrics[m].name);
+            (void)metric_place(state_out, training->phases[i].metrics[m].name);
         }
     }
 }
@@ -78,63 +87,96 @@ static uint64_t wishes(const struct loop *loop)
     return (stop ? (uint64_t)CONTROL_STOP : 0) | (checkpoint ? (uint64_t)CONTROL_CHECKPOINT : 0);
 }
 
-/* Runs a phase once; `metrics` are added to the step's. */
-static enum cam_code run_phase(struct loop *loop, int index, bool last, double *metrics,
-                               struct cam_err *err)
+/* The batch stays until the step's end where a later phase reads it too. */
+static enum cam_code take_batch(struct loop *loop, const struct phase *phase, struct cam_err *err)
 {
     const struct train_options *o = loop->options;
-    const struct phase *phase = &o->training->phases[index];
-    struct loader_batch batch = {0};
-    double values[STATE_METRICS_MAX];
-    enum cam_code rc = CAM_OK;
-    if (phase->takes_batch) {
-        progress_enter(o->progress, phase->name, "load", LOAD_LIMIT_MS);
-        if (o->collectives->rank == o->collectives->size - 1) {
-            hold_at(HOLD_RANK_LOADS);
-        }
-        rc = loader_take(loop->loader, &batch, err);
+    if (!phase->takes_batch) {
+        return CAM_OK;
     }
+    give_back(loop);
+    progress_enter(o->progress, phase->name, "load", LOAD_LIMIT_MS);
+    if (o->collectives->rank == o->collectives->size - 1) {
+        hold_at(HOLD_RANK_LOADS);
+    }
+    enum cam_code rc = loader_take(loop->loader, &loop->batch, err);
+    loop->holds_batch = rc == CAM_OK;
+    return rc;
+}
+
+/* One execution of a phase in a step. */
+struct turn {
+    int phase;
+    int64_t repeat; /* of the phase in this step */
+    bool last;      /* of the step */
+};
+
+/* Runs a phase once, or its variant; its metrics are added to the step's. */
+static enum cam_code run_phase(struct loop *loop, const struct turn *turn, struct cam_err *err)
+{
+    const struct train_options *o = loop->options;
+    struct run_state *state = loop->state;
+    int64_t *execution = &state->executions[turn->phase];
+    int index = training_variant(o->training, turn->phase, *execution);
+    const struct phase *phase = &o->training->phases[index];
+    double values[STATE_METRICS_MAX];
+    enum cam_code rc = take_batch(loop, phase, err);
     if (rc != CAM_OK) {
         return rc;
     }
+    bool sees = phase->takes_batch || phase->shares_batch;
     struct engine_phase run = {
         .phase = index,
-        .execution = (uint64_t)loop->state->executions[index],
-        .step = loop->state->step + 1,
+        .execution = (uint64_t)*execution,
+        .step = state->step + 1,
         .rate_factor = 1.0,
-        .pixels = batch.pixels,
-        .labels = batch.labels,
-        .control = last ? wishes(loop) : 0,
+        .pixels = sees ? loop->batch.pixels : NULL,
+        .labels = sees ? loop->batch.labels : NULL,
+        .control = turn->last ? wishes(loop) : 0,
         .metrics = values,
     };
     rc = engine_run(o->engine, &run, err);
-    if (phase->takes_batch) {
-        loader_give_back(loop->loader);
+    if (!loop->shares_batch) {
+        give_back(loop);
     }
     if (rc == CAM_OK) {
-        loop->state->executions[index]++;
+        (*execution)++;
         loop->control = run.control;
         for (int m = 0; m < phase->metric_count; m++) {
-            metrics[m] += values[m] / phase->repeat;
+            loop->step_metric[metric_place(state, phase->metrics[m].name)] +=
+                values[m] / (double)turn->repeat;
         }
     }
     return rc;
 }
 
-static enum cam_code run_step(struct loop *loop, struct cam_err *err)
+static enum cam_code run_phases(struct loop *loop, struct cam_err *err)
 {
     const struct training *t = loop->options->training;
-    double *metrics = loop->step_metric;
-    memset(metrics, 0, sizeof loop->step_metric);
-    for (int i = 0; i < t->phase_count; i++) {
-        for (int j = 0; j < t->phases[i].repeat; j++) {
-            bool last = i == t->phase_count - 1 && j == t->phases[i].repeat - 1;
-            enum cam_code rc = run_phase(loop, i, last, metrics, err);
+    int last = t->phase_count - 1;
+    while (last > 0 && t->phases[last].repeat == 0) {
+        last--;
+    }
+    for (int i = 0; i <= last; i++) {
+        struct turn turn = {.phase = i, .repeat = training_repeat(t, i, loop->state->step)};
+        for (int64_t j = 0; j < turn.repeat; j++) {
+            turn.last = i == last && j == turn.repeat - 1;
+            enum cam_code rc = run_phase(loop, &turn, err);
             if (rc != CAM_OK) {
                 return rc;
             }
         }
-        metrics += t->phases[i].metric_count;
+    }
+    return CAM_OK;
+}
+
+static enum cam_code run_step(struct loop *loop, struct cam_err *err)
+{
+    memset(loop->step_metric, 0, sizeof loop->step_metric);
+    enum cam_code rc = run_phases(loop, err);
+    give_back(loop);
+    if (rc != CAM_OK) {
+        return rc;
     }
     for (int m = 0; m < loop->state->metric_count; m++) {
         loop->state->metric_sum[m] += loop->step_metric[m];
@@ -149,10 +191,14 @@ static double epoch_seconds(const struct loop *loop)
     return loop->seconds_before + (double)(cam_monotonic_ns() - loop->resumed_ns) * 1e-9;
 }
 
-static double samples_of(const struct loop *loop, int64_t steps)
+/* Real samples of the open epoch. */
+static double epoch_samples(const struct loop *loop)
 {
     const struct training *t = loop->options->training;
-    return (double)(steps * t->batch * train_batches_per_step(t));
+    const struct run_state *state = loop->state;
+    int64_t batches = training_batches_before(t, state->step) -
+                      training_batches_before(t, state->step - state->epoch_step);
+    return (double)(batches * t->batch);
 }
 
 /* Lets watchers see the step that has ended. */
@@ -164,8 +210,7 @@ static void show_progress(const struct loop *loop)
     atomic_store_explicit(&progress->step, state->step, memory_order_relaxed);
     atomic_store_explicit(&progress->epoch, state->epoch, memory_order_relaxed);
     atomic_store_explicit(&progress->samples_per_s,
-                          seconds > 0 ? samples_of(loop, state->epoch_step) / seconds : 0.0,
-                          memory_order_relaxed);
+                          seconds > 0 ? epoch_samples(loop) / seconds : 0.0, memory_order_relaxed);
     if (loop->options->writer == NULL) {
         return;
     }
@@ -188,7 +233,7 @@ static enum cam_code end_epoch(struct loop *loop, struct cam_err *err)
         .epoch = state->epoch + 1,
         .steps = state->epoch_step,
         .seconds = seconds,
-        .samples_per_s = seconds > 0 ? samples_of(loop, state->epoch_step) / seconds : 0.0,
+        .samples_per_s = seconds > 0 ? epoch_samples(loop) / seconds : 0.0,
         .metric_count = state->metric_count,
     };
     for (int m = 0; m < state->metric_count; m++) {
@@ -300,17 +345,16 @@ static enum cam_code run_steps(struct loop *loop, bool *stopped_out, struct cam_
 static enum cam_code make_loader(struct loop *loop, struct cam_err *err)
 {
     const struct train_options *o = loop->options;
-    int64_t per_step = train_batches_per_step(o->training);
-    if (per_step == 0) {
+    if (training_batches_before(o->training, 1) == 0) {
         return CAM_OK;
     }
     struct loader_options options = {
         .source = o->source,
         .seed = o->training->seed,
         .batch = o->training->batch,
-        .per_epoch = loop->steps_per_epoch * per_step,
-        .batch_first = loop->state->step * per_step,
-        .batch_end = loop->steps_total * per_step,
+        .per_epoch = o->training->batches_per_pass,
+        .batch_first = training_batches_before(o->training, loop->state->step),
+        .batch_end = training_batches_before(o->training, loop->steps_total),
     };
     engine_rows(o->engine, &options.row_first, &options.row_count);
     return loader_create(&options, &loop->loader, err);
@@ -322,17 +366,15 @@ enum cam_code train_run(const struct train_options *options, struct run_state *s
     struct loop loop = {
         .options = options,
         .state = state,
-        .steps_per_epoch =
-            train_steps_per_epoch(options->training, source_info(options->source)->count),
+        .steps_per_epoch = options->training->steps_per_epoch,
         .first_step = state->step,
         .seconds_before = state->epoch_seconds,
         .resumed_ns = cam_monotonic_ns(),
         .last_checkpoint_ns = cam_monotonic_ns(),
     };
     *stopped_out = false;
-    if (loop.steps_per_epoch == 0) {
-        return cam_fail(err, CAM_INVALID, "%lld samples are fewer than one step takes",
-                        (long long)source_info(options->source)->count);
+    for (int i = 0; i < options->training->phase_count; i++) {
+        loop.shares_batch |= options->training->phases[i].shares_batch;
     }
     loop.steps_total = loop.steps_per_epoch * options->job->train.epochs;
     enum cam_code rc = make_loader(&loop, err);

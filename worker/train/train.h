@@ -34,10 +34,6 @@ struct train_options {
     bool refuse_allocation; /* tests: from the second step on, a step that allocates fails */
 };
 
-/* Batches that one step consumes, and steps an epoch has: floor(samples / what a step takes). */
-int64_t train_batches_per_step(const struct training *training);
-int64_t train_steps_per_epoch(const struct training *training, int64_t samples);
-
 /* The state before step 0. */
 void train_begin(const struct training *training, struct run_state *state_out);
 

@@ -145,7 +145,7 @@ class Documents(unittest.TestCase):
         for bad in ({"train": {"epochs": 0}}, {"nonsense": 1}, {"resources": {"ranks": "1-4"}},
                     {"data": {"format": "png"}}, {"env": {"a-b": "x"}}, {"model": {}},
                     {"checkpoint": {"every": "often"}}, {"optimizer": {"adam": 3}},
-                    {"loss": "hinge"}, {"optimizer": "adan"}, {"optimizer": {"adam": {"beta": 1}}},
+                    {"loss": "hing"}, {"optimizer": "adan"}, {"optimizer": {"adam": {"beta": 1}}},
                     {"optimizer": {"adam": {}, "sgd": {}}}, {"optimizer": {"generator": "adam"}},
                     {"optimizer": {"generator": "adam", "critic": "adam"}},
                     {"data": {"format": "idx"}}, {"data": "idx"}, {"data": {"images": "a"}},

@@ -29,19 +29,40 @@ static void test_losses_of_two_samples(void **state)
     const double generated[2] = {0.4, 2.1};
     const struct shape shape = {.rank = 2, .dim = {2, 1}};
     const struct feed feed = {.inputs = {real, generated}};
-    static const char *const NAMES[] = {"minimax", "non_saturating"};
-    for (int i = 0; i < 2; i++) {
+    const double a0 = real[0], a1 = real[1], b0 = generated[0], b1 = generated[1];
+    const double cross = -log_real(a0) - log_real(a1) - log_generated(b0) - log_generated(b1);
+    const double smooth = -0.9 * (log_real(a0) + log_real(a1)) -
+                          0.1 * (log_generated(a0) + log_generated(a1)) - log_generated(b0) -
+                          log_generated(b1);
+    const double squares = 0.5 * ((a0 - 1) * (a0 - 1) + (a1 - 1) * (a1 - 1) + b0 * b0 + b1 * b1);
+    const struct {
+        const char *name;
+        struct loss_options options;
+        double discriminator;
+        double generator;
+    } cases[] = {
+        {"minimax", {.clip = 0}, cross, log_generated(b0) + log_generated(b1)},
+        {"non_saturating", {.clip = 0}, cross, -log_real(b0) - log_real(b1)},
+        {"non_saturating", {.label_smoothing = 0.1}, smooth, -log_real(b0) - log_real(b1)},
+        {"least_squares", {.clip = 0}, squares, 0.5 * ((b0 - 1) * (b0 - 1) + (b1 - 1) * (b1 - 1))},
+        {"wasserstein", {.clip = 0}, b0 + b1 - a0 - a1, -b0 - b1},
+        {"hinge", {.clip = 0}, (1 - a0) + (1 - a1) + (1 + b0) + (1 + b1), -b0 - b1},
+        {"relativistic",
+         {.clip = 0},
+         -log_real(a0 - b0) - log_real(a1 - b1),
+         -log_real(b0 - a0) - log_real(b1 - a1)},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct graph *graph = graph_create();
-        const struct loss *loss = loss_find(NAMES[i]);
-        int a = graph_leaf(graph, OP_INPUT, 0, &shape);
-        int b = graph_leaf(graph, OP_INPUT, 1, &shape);
-        const int nodes[2] = {loss->discriminator(graph, a, b), loss->generator(graph, b)};
+        const struct loss *loss = loss_find(cases[i].name);
+        const struct loss_logits logits = {graph_leaf(graph, OP_INPUT, 0, &shape),
+                                           graph_leaf(graph, OP_INPUT, 1, &shape)};
+        const int nodes[2] = {loss->discriminator(graph, &logits, &cases[i].options),
+                              loss->generator(graph, &logits)};
         double out[2];
         run_graph(graph, &feed, nodes, (int64_t[]){0, 1}, 2, out);
-        assert_near(out[0], -log_real(real[0]) - log_real(real[1]) - log_generated(generated[0]) -
-                                log_generated(generated[1]));
-        assert_near(out[1], i == 0 ? log_generated(generated[0]) + log_generated(generated[1])
-                                   : -log_real(generated[0]) - log_real(generated[1]));
+        assert_near(out[0], cases[i].discriminator);
+        assert_near(out[1], cases[i].generator);
         graph_destroy(graph);
     }
 }
@@ -55,9 +76,11 @@ static void test_losses_of_large_logits_are_finite(void **state)
     const struct feed feed = {.inputs = {real, generated}};
     struct graph *graph = graph_create();
     const struct loss *loss = loss_find("non_saturating");
-    const int nodes[2] = {loss->discriminator(graph, graph_leaf(graph, OP_INPUT, 0, &shape),
-                                              graph_leaf(graph, OP_INPUT, 1, &shape)),
-                          loss->generator(graph, graph_leaf(graph, OP_INPUT, 1, &shape))};
+    const struct loss_logits logits = {graph_leaf(graph, OP_INPUT, 0, &shape),
+                                       graph_leaf(graph, OP_INPUT, 1, &shape)};
+    const struct loss_options plain = {0};
+    const int nodes[2] = {loss->discriminator(graph, &logits, &plain),
+                          loss->generator(graph, &logits)};
     double out[2];
     run_graph(graph, &feed, nodes, (int64_t[]){0, 1}, 2, out);
     assert_near(out[0], 200.0 + 300.0);

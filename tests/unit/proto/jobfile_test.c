@@ -84,7 +84,7 @@ static void test_every_field(void **state)
     assert_null(d->layers[0].attributes);
     assert_string_equal(d->layers[1].attributes->text, "0.3");
     assert_int_equal(d->layers[3].line, 14);
-    assert_string_equal(job->loss, "minimax");
+    assert_string_equal(job->loss.type, "minimax");
     assert_string_equal(jobfile_optimizer(job, "generator")->type, "adam");
     assert_string_equal(jobfile_optimizer(job, "discriminator")->type, "sgd");
     assert_null(jobfile_optimizer(job, "discriminator")->attributes);
@@ -122,7 +122,7 @@ static void test_defaults_and_short_forms(void **state)
     assert_int_equal(f.job.data.format, DATA_GLYPHS);
     assert_int_equal(f.job.data.count, 6000);
     assert_int_equal(f.job.latent, 100);
-    assert_string_equal(f.job.loss, "non_saturating");
+    assert_string_equal(f.job.loss.type, "non_saturating");
     assert_string_equal(f.job.parts[0].preset, "dcgan");
     assert_non_null(doc_get(f.job.parts[0].preset_attributes, "width"));
     assert_null(f.job.parts[1].preset_attributes);

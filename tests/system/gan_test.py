@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Every loss, penalty and option of kind gan: the same bits for any number of ranks, and after a
+kill.  Jobs of a few steps; kills are spread over the cases, so that all of it is quick."""
+import os
+import pathlib
+import signal
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from harness import Daemon, outcome  # noqa: E402
+
+EPOCHS = 6
+JOB = """\
+name: gan
+kind: gan
+data: {format: glyphs, count: 128, seed: 3}
+model:
+  latent: 8
+  generator:
+    - dense: {units: 392, activation: relu}
+    - reshape: [7, 7, 8]
+    - upsample2d: 4
+    - conv2d: {filters: 1, kernel: 3, padding: same, activation: tanh}
+  discriminator:
+    - conv2d: {filters: 4, kernel: 4, stride: 4, activation: leaky_relu}
+    - conv2d: {filters: 8, kernel: 3, stride: 2, padding: same, activation: leaky_relu}
+    - flatten
+    - dense: {units: 1}
+optimizer: {adam: {lr: 1e-3, beta1: 0.5}}
+train: {epochs: 6, batch: 16, shards: 4, seed: 7}
+checkpoint: {every: 2 steps, keep_last: 2}
+retry: {max: 20, backoff: 0s}
+"""
+
+# name: (sets, metrics that an epoch has)
+CASES = {
+    "wasserstein clipped": (["loss={wasserstein: {clip: 0.01}}",
+                             "gan={n_critic: 2, critic_start: {steps: 1, n_critic: 3, every: 2}}"], []),
+    "wasserstein gradient_penalty": (["loss=wasserstein",
+                                      "gan={n_critic: 2, penalties: [gradient_penalty]}"],
+                                     ["gradient_penalty"]),
+    "relativistic r1 r2 lazy": (["loss=relativistic",
+                                 "gan={penalties: [{r1: {weight: 1, every: 3}}, r2]}"],
+                                ["r1", "r2"]),
+    "hinge dragan": (["loss=hinge", "gan={penalties: [dragan]}"], ["dragan"]),
+    "least squares smoothed": (["loss={least_squares: {label_smoothing: 0.1}}"], []),
+    "minimax r1": (["loss=minimax", "gan={penalties: [r1]}"], ["r1"]),
+}
+
+
+class Gan(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.daemon = Daemon(slots=4)
+        cls.daemon.__enter__()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.__exit__(*sys.exc_info())
+
+    def run_with(self, sets):
+        return self.daemon.finish(self.daemon.submit(JOB, sets=sets))
+
+    def killed(self, sets):
+        """A job one of whose ranks was killed on its way."""
+        job = self.daemon.submit(JOB, sets=sets)
+        self.daemon.until_step(job, 3)
+        for pid in self.daemon.processes(job)["worker"][-1:]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it was over: the equality below holds all the same
+        return self.daemon.finish(job)
+
+    def check(self, name):
+        sets, metrics = CASES[name]
+        one = self.run_with([*sets, "resources.ranks=1"])
+        self.assertEqual(EPOCHS, len(one["epochs_done"]))
+        for epoch in one["epochs_done"]:
+            self.assertEqual({"d_loss", "g_loss", *metrics}, set(epoch["metrics"]))
+        self.assertEqual(outcome(one), outcome(self.killed([*sets, "resources.ranks=2"])))
+        self.assertEqual(outcome(one), outcome(self.run_with([*sets, "resources.ranks=4"])))
+
+
+def add(name):
+    setattr(Gan, "test_" + name.replace(" ", "_"), lambda self: self.check(name))
+
+
+for case in CASES:
+    add(case)
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

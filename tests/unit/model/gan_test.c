@@ -1,0 +1,216 @@
+/*
+ * Kind gan: losses and penalties against their closed forms, gradients of whole phases against
+ * finite differences in double, the critic's schedule.
+ */
+#include "../unit.h"
+
+#include "gan_rig.h"
+#include "model/losses/loss.h"
+
+static void assert_near(double found, double wanted)
+{
+    if (!(fabs(found - wanted) <= 1e-9 * (1.0 + fabs(wanted)))) {
+        fail_msg("found %.12g, wanted %.12g", found, wanted);
+    }
+}
+
+static double dot(const double *a, const double *b, int count)
+{
+    double sum = 0.0;
+    for (int i = 0; i < count; i++) {
+        sum += a[i] * b[i];
+    }
+    return sum;
+}
+
+static const double *weights_of(const struct gan_rig *rig, const char *name)
+{
+    for (int i = 0; i < rig->training->parameter_count; i++) {
+        if (strcmp(rig->training->parameters[i].name, name) == 0) {
+            return rig->parameters + rig->training->parameters[i].offset;
+        }
+    }
+    fail_msg("no tensor %s", name);
+    return NULL;
+}
+
+/* A linear discriminator has the gradient w everywhere: penalties are known by hand. */
+static void test_penalties_of_a_linear_discriminator(void **state)
+{
+    (void)state;
+    struct gan_rig rig = rig_create(GAN_JOB(
+        LINEAR, "wasserstein",
+        "gan: {penalties: [gradient_penalty, {r1: {weight: 3}}, {r2: {weight: 5, every: 4}}, "
+        "{dragan: {weight: 2}}]}\n"));
+    const double *w = weights_of(&rig, "discriminator.1.weight");
+    double norm = sqrt(dot(w, w, 16));
+    double to_one = RIG_ROWS * (norm - 1.0) * (norm - 1.0);
+    assert_int_equal(rig.training->phase_count, 3);
+    for (int i = 0; i < 3; i += 2) {
+        assert_near(rig_metric(&rig, i, "gradient_penalty"), 10.0 * to_one);
+        assert_near(rig_metric(&rig, i, "dragan"), 2.0 * to_one);
+        assert_near(rig_metric(&rig, i, "r1"), 0.5 * 3.0 * RIG_ROWS * norm * norm);
+    }
+    assert_near(rig_metric(&rig, 2, "r2"), 0.5 * 4.0 * 5.0 * RIG_ROWS * norm * norm);
+    assert_int_equal(rig.training->phases[0].metric_count, 4);
+    rig_release(&rig);
+}
+
+static void test_gradient_penalty_of_no_gradient_is_finite(void **state)
+{
+    (void)state;
+    struct gan_rig rig =
+        rig_create(GAN_JOB(LINEAR, "wasserstein", "gan: {penalties: [gradient_penalty]}\n"));
+    double *out = cam_alloc_aligned((size_t)rig.training->phases[0].output_floats * sizeof *out);
+    memset(rig.parameters, 0, (size_t)rig.training->parameter_floats * sizeof *rig.parameters);
+    rig_run(&rig, 0, out);
+    for (int i = 0; i < 16; i++) {
+        assert_true(isfinite(out[i]));
+    }
+    /* ||g|| is sqrt(1e-12) there */
+    assert_near(rig_metric(&rig, 0, "gradient_penalty"), 40.0 * (1.0 - 1e-6) * (1.0 - 1e-6));
+    cam_free(out);
+    rig_release(&rig);
+}
+
+/* The logits of real samples, by hand; generated ones follow from the wasserstein loss's parts. */
+static void test_wasserstein_by_hand(void **state)
+{
+    (void)state;
+    struct gan_rig rig = rig_create(GAN_JOB(LINEAR, "wasserstein", ""));
+    const double *w = weights_of(&rig, "discriminator.1.weight");
+    double real = 0.0;
+    for (int i = 0; i < RIG_ROWS; i++) {
+        real += dot(w, rig.images + i * 16, 16);
+    }
+    double loss = rig_metric(&rig, 0, "d_loss");
+    memset(rig.images, 0, sizeof rig.images);
+    assert_near(loss, rig_metric(&rig, 0, "d_loss") - real);
+    rig_release(&rig);
+}
+
+static void check_phases(const char *text)
+{
+    struct gan_rig rig = rig_create(text);
+    for (int i = 0; i < rig.training->phase_count; i++) {
+        rig_check_gradients(&rig, i);
+    }
+    rig_release(&rig);
+}
+
+static void test_gradients_of_losses(void **state)
+{
+    (void)state;
+    check_phases(GAN_JOB(CONVOLUTION, "minimax", ""));
+    check_phases(GAN_JOB(CONVOLUTION, "{non_saturating: {label_smoothing: 0.1}}", ""));
+    check_phases(GAN_JOB(CONVOLUTION, "least_squares", ""));
+    check_phases(GAN_JOB(CONVOLUTION, "{wasserstein: {clip: 0.01}}", ""));
+    check_phases(GAN_JOB(CONVOLUTION, "hinge", ""));
+    check_phases(GAN_JOB(CONVOLUTION, "relativistic", ""));
+}
+
+static void test_gradients_of_penalties(void **state)
+{
+    (void)state;
+    check_phases(GAN_JOB(CONVOLUTION, "wasserstein", "gan: {penalties: [gradient_penalty]}\n"));
+    check_phases(GAN_JOB(CONVOLUTION, "hinge", "gan: {penalties: [dragan]}\n"));
+    check_phases(
+        GAN_JOB(CONVOLUTION, "relativistic", "gan: {penalties: [r1, {r2: {every: 2}}]}\n"));
+}
+
+static void test_clip(void **state)
+{
+    (void)state;
+    struct cam_err err = {0};
+    struct training *t = rig_training(GAN_JOB(LINEAR, "{wasserstein: {clip: 0.01}}", ""), &err);
+    assert_non_null(t);
+    assert_true(t->phases[0].update.weight_clip == 0.01);
+    assert_true(t->phases[1].update.weight_clip == 0.0);
+    training_destroy(t);
+}
+
+static void test_critic_schedule(void **state)
+{
+    (void)state;
+    struct cam_err err = {0};
+    struct training *t = rig_training(
+        GAN_JOB(LINEAR, "wasserstein",
+                "gan: {n_critic: 5, critic_start: {steps: 3, n_critic: 20, every: 10}}\n"),
+        &err);
+    assert_non_null(t);
+    int64_t batches = 0;
+    for (int64_t step = 0; step < 60; step++) {
+        assert_int_equal(training_batches_before(t, step), batches);
+        assert_int_equal(training_repeat(t, 1, step), 1);
+        bool special = step < 3 || step % 10 == 0;
+        assert_int_equal(training_repeat(t, 0, step), special ? 20 : 5);
+        batches += special ? 20 : 5;
+    }
+    /* 640 samples in batches of 4, two epochs: 320 batches, 60 for the first three steps; each ten
+     * steps then take 65: 3 + 7 (35), 10, 10, 10 (195), 20 + 2 * 5. */
+    assert_int_equal(t->steps_per_epoch, 43 / 2);
+    assert_int_equal(t->batches_per_pass, 160);
+    training_destroy(t);
+    t = rig_training(GAN_JOB(LINEAR, "wasserstein", "gan: {n_critic: 7}\n"), &err);
+    assert_non_null(t);
+    assert_int_equal(t->steps_per_epoch, 160 / 7);
+    assert_int_equal(t->batches_per_pass, 160 / 7 * 7);
+    training_destroy(t);
+}
+
+static void test_lazy_schedule(void **state)
+{
+    (void)state;
+    struct cam_err err = {0};
+    struct training *t = rig_training(
+        GAN_JOB(LINEAR, "non_saturating", "gan: {penalties: [{r1: {every: 4}}]}\n"), &err);
+    assert_non_null(t);
+    for (int64_t i = 0; i < 12; i++) {
+        assert_int_equal(training_variant(t, 0, i), i % 4 == 0 ? 2 : 0);
+        assert_int_equal(training_variant(t, 1, i), 1);
+    }
+    assert_int_equal(training_own_states(t, 0), 2);
+    assert_int_equal(training_own_states(t, 2), 0);
+    training_destroy(t);
+}
+
+static void expect_refusal(const char *text, const char *words)
+{
+    struct cam_err err = {0};
+    assert_null(rig_training(text, &err));
+    if (strstr(err.text, words) == NULL) {
+        fail_msg("'%s' does not say '%s'", err.text, words);
+    }
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+#define NORMED "    - conv2d: {filters: 3, kernel: 3, norm: batch}\n" LINEAR
+    expect_refusal(GAN_JOB(NORMED, "wasserstein", "gan: {penalties: [gradient_penalty]}\n"),
+                   "gradient_penalty with batch norm at discriminator.0.norm");
+    expect_refusal(GAN_JOB(LINEAR, "hing", ""), "did you mean 'hinge'?");
+    expect_refusal(GAN_JOB(LINEAR, "{hinge: {clip: 1}}", ""), "clip");
+    expect_refusal(GAN_JOB(LINEAR, "hinge", "gan: {penalties: [r3]}\n"), "unknown penalty 'r3'");
+    expect_refusal(GAN_JOB(LINEAR, "hinge", "gan: {penalties: [r1, r1]}\n"), "a second r1");
+    expect_refusal(
+        GAN_JOB(LINEAR, "hinge", "gan: {penalties: [{r1: {every: 2}}, {r2: {every: 3}}]}\n"),
+        "must agree");
+    expect_refusal(GAN_JOB(LINEAR, "hinge", "gan: {n_critic: 200}\n"), "less than one step");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_penalties_of_a_linear_discriminator),
+        cmocka_unit_test(test_gradient_penalty_of_no_gradient_is_finite),
+        cmocka_unit_test(test_wasserstein_by_hand),
+        cmocka_unit_test(test_gradients_of_losses),
+        cmocka_unit_test(test_gradients_of_penalties),
+        cmocka_unit_test(test_clip),
+        cmocka_unit_test(test_critic_schedule),
+        cmocka_unit_test(test_lazy_schedule),
+        cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
