@@ -5,6 +5,10 @@
  * two innermost axes (at most PROGRAM_TILE), every instruction runs over a whole tile.  A register
  * is either a row of lane scratch, or no copy at all: a load that is dense within the tile is read
  * where it lies, one that is the same everywhere is one vector read again and again.
+ *
+ * A program with rows (program.h) has whole rows in its tiles, so that a reduction is one more
+ * instruction.  What is one number a row is kept and computed as such, in a *column* of the tile,
+ * and spread along the rows where other instructions read it.
  */
 #ifndef CPU_PROGRAM_H
 #define CPU_PROGRAM_H
@@ -12,7 +16,7 @@
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/vector.h"
 
-enum { PROGRAM_TILE = 1024, PROGRAM_SLOT = PROGRAM_TILE + VECTOR_WIDTH };
+enum { PROGRAM_TILE = 1024 };
 
 /* How an instruction's row of a tile comes to be. */
 enum fetch {
@@ -27,6 +31,9 @@ enum fetch {
     FETCH_GATHER,    /* any strides */
     FETCH_RAMP,      /* index along an axis */
     FETCH_RANDOM,
+    FETCH_COLUMN, /* a load of one number a row */
+    FETCH_STEPS,  /* index along an axis, one number a row */
+    FETCH_REDUCE, /* each row of its source to one number */
 };
 
 struct cell {
@@ -34,7 +41,8 @@ struct cell {
     vector_function *run;
     int source_count;
     int source[VECTOR_SOURCES_MAX];
-    int slot;                       /* its row of scratch */
+    int slot;                       /* its row of scratch, or -1 */
+    int column;                     /* one number a row: its column's place in scratch, or -1 */
     int load;                       /* index in the program's loads, or -1 */
     int64_t stride[SHAPE_RANK_MAX]; /* of a load, a ramp, a random element; merged axes */
     int64_t second[SHAPE_RANK_MAX]; /* of a random row */
@@ -53,6 +61,8 @@ struct cpu_program {
     int rank; /* of the merged space, at least 1 */
     int64_t dim[SHAPE_RANK_MAX];
     int64_t block[SHAPE_RANK_MAX]; /* of a tile, along each axis */
+    bool row[SHAPE_RANK_MAX];      /* the row's axis: the innermost, or none */
+    int slot_floats;
     int64_t dense[SHAPE_RANK_MAX]; /* row-major strides of the space */
     bool summed[SHAPE_RANK_MAX];
     int64_t sum_stride[SHAPE_RANK_MAX]; /* of the sums' outputs; 0 where summed */

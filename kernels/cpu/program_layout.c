@@ -10,7 +10,7 @@ static void cells_begin(const struct program *program, struct cpu_program *out)
     for (int i = 0; i < program->instruction_count; i++) {
         const struct program_instruction *instruction = &program->instructions[i];
         struct cell *cell = &out->cells[i];
-        *cell = (struct cell){.fetch = FETCH_COMPUTE, .load = -1, .slot = -1};
+        *cell = (struct cell){.fetch = FETCH_COMPUTE, .load = -1, .slot = -1, .column = -1};
         if (instruction->op == OP_INPUT) {
             cell->load = instruction->load;
             memcpy(cell->stride, program->loads[cell->load].stride, sizeof cell->stride);
@@ -25,7 +25,7 @@ static void cells_begin(const struct program *program, struct cpu_program *out)
 
 static bool can_merge(const struct cpu_program *p, int a, int b, int cell_count)
 {
-    if (p->summed[a] != p->summed[b]) {
+    if (p->summed[a] != p->summed[b] || p->row[a] != p->row[b]) {
         return false;
     }
     for (int i = 0; i < cell_count; i++) {
@@ -43,6 +43,7 @@ static void move_axis(struct cpu_program *p, int to, int from, int cell_count)
 {
     p->dim[to] = p->dim[from];
     p->summed[to] = p->summed[from];
+    p->row[to] = p->row[from];
     for (int i = 0; i < cell_count; i++) {
         p->cells[i].stride[to] = p->cells[i].stride[from];
         p->cells[i].second[to] = p->cells[i].second[from];
@@ -57,6 +58,7 @@ static void merge_axes(const struct program *program, struct cpu_program *p)
     for (int d = 0; d < program->space.rank; d++) {
         p->dim[d] = program->space.dim[d];
         p->summed[d] = (program->sum_axes >> d & 1u) != 0;
+        p->row[d] = (program->row_axes >> d & 1u) != 0;
     }
     for (int d = 0; d < program->space.rank; d++) {
         if (p->dim[d] == 1) {
@@ -106,7 +108,9 @@ static void choose_tiles(struct cpu_program *p)
         p->sum_stride[d] = p->summed[d] ? 0 : p->sum_size;
         p->sum_size *= p->summed[d] ? 1 : p->dim[d];
     }
-    p->block[inner] = p->dim[inner] < PROGRAM_TILE ? p->dim[inner] : PROGRAM_TILE;
+    p->block[inner] = p->dim[inner] < PROGRAM_TILE || p->row[inner] ? p->dim[inner] : PROGRAM_TILE;
+    int64_t widest = p->block[inner] > PROGRAM_TILE ? p->block[inner] : PROGRAM_TILE;
+    p->slot_floats = (int)((widest + 2 * VECTOR_WIDTH - 1) / VECTOR_WIDTH * VECTOR_WIDTH);
     bool rows = inner > 0 && p->dim[inner] < PROGRAM_TILE;
     if (rows) {
         int64_t most = rows_of(p->dim[inner]);
@@ -150,8 +154,23 @@ static enum fetch load_fetch(const struct cpu_program *p, const struct cell *cel
     return cell->stride[inner] == 1 ? FETCH_ROWS : FETCH_GATHER;
 }
 
+/* How one number a row comes to be. */
+static void choose_column(enum op_kind op, struct cell *cell)
+{
+    cell->column = 0;
+    if (cell->load >= 0) {
+        cell->fetch = FETCH_COLUMN;
+    } else if (op == OP_IOTA) {
+        cell->fetch = FETCH_STEPS;
+    } else if (op == OP_SUM || op == OP_REDUCE_MAX) {
+        cell->fetch = FETCH_REDUCE;
+    }
+}
+
 static void choose_fetch(const struct program *program, struct cpu_program *p)
 {
+    bool narrow[PROGRAM_INSTRUCTIONS_MAX];
+    program_is_narrow(program, narrow);
     for (int i = 0; i < program->instruction_count; i++) {
         const struct program_instruction *instruction = &program->instructions[i];
         struct cell *cell = &p->cells[i];
@@ -168,6 +187,9 @@ static void choose_fetch(const struct program *program, struct cpu_program *p)
             cell->run = vector_function_of(instruction->op);
             cell->source_count = op_get(instruction->op)->input_count;
             memcpy(cell->source, instruction->source, sizeof instruction->source);
+        }
+        if (narrow[i] && cell->fetch != FETCH_UNIFORM) {
+            choose_column(instruction->op, cell);
         }
     }
 }
@@ -188,13 +210,13 @@ static void count_uses(const struct program *program, const struct cpu_program *
     }
 }
 
-/* Whether source k of cell i is the operator `op` and read by nobody else. */
+/* Whether source k of cell i is the operator `op`, as wide, and read by nobody else. */
 static bool takes(const struct program *program, const struct cpu_program *p, const int *uses,
                   int i, int k, enum op_kind op)
 {
     int from = p->cells[i].source[k];
     return program->instructions[from].op == op && uses[from] == 1 &&
-           p->cells[from].source_count == 2;
+           p->cells[from].source_count == 2 && p->cells[from].column == p->cells[i].column;
 }
 
 /* Cell i computes what its source k would, too: that one's two sources, then its own others. */
@@ -212,7 +234,7 @@ static void take(struct cpu_program *p, int i, int k, vector_function *run)
     memcpy(cell->source, sources, sizeof sources);
     cell->source_count = count;
     cell->run = run;
-    *from = (struct cell){.fetch = FETCH_NOTHING, .load = -1, .slot = -1};
+    *from = (struct cell){.fetch = FETCH_NOTHING, .load = -1, .slot = -1, .column = -1};
 }
 
 /* Pairs of operators that one pass can do: half of a short program's time is reading and writing
@@ -256,12 +278,43 @@ static void last_uses(const struct program *program, const struct cpu_program *p
     }
 }
 
+/* Whether something reads the cell as a row of a tile. */
+static void mark_wide(const struct program *program, const struct cpu_program *p, bool *wide)
+{
+    for (int i = 0; i < program->instruction_count; i++) {
+        wide[i] = wide[i] || p->cells[i].column < 0;
+        bool reads = p->cells[i].column < 0 || p->cells[i].fetch == FETCH_REDUCE;
+        for (int k = 0; k < p->cells[i].source_count && reads; k++) {
+            wide[p->cells[i].source[k]] = true;
+        }
+    }
+    for (int k = 0; k < program->store_count; k++) {
+        wide[program->stores[k].source] |= !program->stores[k].row;
+    }
+    for (int k = 0; k < program->sum_count; k++) {
+        wide[program->sums[k].source] |= !program->sums[k].row;
+    }
+}
+
+static int take_slot(struct cpu_program *p, bool *taken)
+{
+    int slot = 0;
+    while (slot < p->slot_count && taken[slot]) {
+        slot++;
+    }
+    p->slot_count = slot == p->slot_count ? slot + 1 : p->slot_count;
+    taken[slot] = true;
+    return slot;
+}
+
 /* Rows of scratch: those filled once a launch keep theirs, others share. */
 static void choose_slots(const struct program *program, struct cpu_program *p)
 {
     int last[PROGRAM_INSTRUCTIONS_MAX];
-    bool taken[PROGRAM_INSTRUCTIONS_MAX] = {false};
+    bool taken[2 * PROGRAM_INSTRUCTIONS_MAX] = {false};
+    bool wide[PROGRAM_INSTRUCTIONS_MAX] = {false};
     last_uses(program, p, last);
+    mark_wide(program, p, wide);
     p->slot_count = 0;
     for (int i = 0; i < program->instruction_count; i++) {
         if (p->cells[i].fetch == FETCH_UNIFORM || p->cells[i].fetch == FETCH_INVARIANT) {
@@ -273,16 +326,14 @@ static void choose_slots(const struct program *program, struct cpu_program *p)
         if (p->cells[i].slot >= 0 || p->cells[i].fetch == FETCH_NOTHING) {
             continue;
         }
-        int slot = 0;
-        while (slot < p->slot_count && taken[slot]) {
-            slot++;
-        }
-        p->cells[i].slot = slot;
-        p->slot_count = slot == p->slot_count ? slot + 1 : p->slot_count;
-        taken[slot] = true;
+        p->cells[i].slot = wide[i] ? take_slot(p, taken) : -1;
+        p->cells[i].column = p->cells[i].column >= 0 ? take_slot(p, taken) : -1;
         for (int k = 0; k <= i; k++) {
             if (last[k] == i && p->cells[k].slot >= 0) {
                 taken[p->cells[k].slot] = false;
+            }
+            if (last[k] == i && p->cells[k].column >= 0) {
+                taken[p->cells[k].column] = false;
             }
         }
     }

@@ -33,21 +33,27 @@ struct run {
     bool in_place[PROGRAM_STORES_MAX];  /* computed straight into the store's memory */
     int home[PROGRAM_INSTRUCTIONS_MAX]; /* the store that a register lies in, or -1 */
     struct row rows[PROGRAM_INSTRUCTIONS_MAX];
+    struct row columns[PROGRAM_INSTRUCTIONS_MAX]; /* of what is one number a row, or everywhere */
 };
 
 static size_t slots_bytes(const struct cpu_program *p)
 {
-    return cpu_align((size_t)(p->slot_count + 1) * PROGRAM_SLOT * sizeof(float));
+    return cpu_align((size_t)(p->slot_count + 1) * (size_t)p->slot_floats * sizeof(float));
 }
 
-static size_t ids_bytes(void)
+static size_t ids_bytes(const struct cpu_program *p)
 {
-    return cpu_align(2 * PROGRAM_SLOT * sizeof(uint32_t));
+    return cpu_align(2 * (size_t)p->slot_floats * sizeof(uint32_t));
 }
 
 static float *slot_of(const struct run *run, int register_index)
 {
-    return run->slots + (size_t)run->p->cells[register_index].slot * PROGRAM_SLOT;
+    return run->slots + (size_t)run->p->cells[register_index].slot * (size_t)run->p->slot_floats;
+}
+
+static float *column_of(const struct run *run, int register_index)
+{
+    return run->slots + (size_t)run->p->cells[register_index].column * (size_t)run->p->slot_floats;
 }
 
 static int64_t dot(const int64_t *a, const int64_t *b, int rank)
@@ -194,6 +200,9 @@ static struct row fetch_load(const struct run *run, int index, const struct tile
     case FETCH_GATHER:
     case FETCH_RAMP:
     case FETCH_RANDOM:
+    case FETCH_COLUMN:
+    case FETCH_STEPS:
+    case FETCH_REDUCE:
         gather(from, tile, across, inner_stride(p, cell->stride), out);
         break;
     }
@@ -216,15 +225,87 @@ static void compute(struct run *run, int index, const struct tile *tile)
     run->rows[index] = (struct row){out, VECTOR_WIDTH};
 }
 
-/* The row as dense floats. */
-static const float *dense_row(const struct run *run, int index, const struct tile *tile)
+/* A row, or a column, as `count` dense floats. */
+static const float *dense(const struct run *run, struct row row, int count)
 {
-    struct row row = run->rows[index];
     if (row.step != 0) {
         return row.data;
     }
-    vector_fill(run->spare, row.data[0], tile->padded);
+    vector_fill(run->spare, row.data[0], count);
     return run->spare;
+}
+
+static const float *dense_row(const struct run *run, int index, const struct tile *tile)
+{
+    return dense(run, run->rows[index], tile->padded);
+}
+
+static void reduce_rows(const struct run *run, int index, const struct tile *tile, float *out)
+{
+    const struct program_instruction *instruction = &run->p->program->instructions[index];
+    const float *row = dense_row(run, instruction->source[0], tile);
+    for (int r = 0; r < tile->rows; r++, row += tile->inner) {
+        out[r] = instruction->op == OP_SUM ? (float)reduce_total(row, tile->inner)
+                                           : reduce_largest(row, tile->inner);
+    }
+}
+
+/* One number for each row of the tile; repeated up to a whole vector, so that nothing undefined is
+ * computed with.  Then rows of it, for those who read rows. */
+static void run_column(struct run *run, int index, const struct tile *tile)
+{
+    const struct cpu_program *p = run->p;
+    const struct cell *cell = &p->cells[index];
+    const int padded = (tile->rows + VECTOR_WIDTH - 1) / VECTOR_WIDTH * VECTOR_WIDTH;
+    const int64_t first = dot(tile->index, cell->stride, p->rank);
+    const int64_t across = row_stride(p, cell->stride);
+    float *out = column_of(run, index);
+    struct vector_call call = {.out = out, .count = padded};
+    if (cell->fetch == FETCH_COLUMN) {
+        const float *from = run->loads[cell->load] + first;
+        for (int r = 0; r < tile->rows; r++) {
+            out[r] = from[r * across];
+        }
+    } else if (cell->fetch == FETCH_STEPS) {
+        vector_ramp(out, (float)first, (float)across, tile->rows);
+    } else if (cell->fetch == FETCH_REDUCE) {
+        reduce_rows(run, index, tile, out);
+    } else {
+        for (int k = 0; k < cell->source_count; k++) {
+            call.source[k] = run->columns[cell->source[k]].data;
+            call.step[k] = run->columns[cell->source[k]].step;
+        }
+        cell->run(&call);
+    }
+    if (cell->fetch != FETCH_COMPUTE) {
+        vector_fill(out + tile->rows, out[0], padded - tile->rows);
+    }
+    run->columns[index] = (struct row){out, VECTOR_WIDTH};
+    if (cell->slot < 0) {
+        return;
+    }
+    if (tile->rows == 1) {
+        vector_fill(out, out[0], VECTOR_WIDTH);
+        run->rows[index] = (struct row){out, 0};
+        return;
+    }
+    repeat_rows(out, tile, 1, slot_of(run, index));
+    run->rows[index] = (struct row){slot_of(run, index), VECTOR_WIDTH};
+}
+
+/* The number of each row, once a row: at the place of the row's first element, of which the row's
+ * axis is left out. */
+static void add_column(const struct run *run, int source, const struct tile *tile, double *sums)
+{
+    const struct cpu_program *p = run->p;
+    const int inner = p->rank - 1;
+    const float *column = dense(run, run->columns[source], tile->rows);
+    double *to = sums + dot(tile->index, p->sum_stride, p->rank) / p->dim[inner];
+    if (inner > 0 && !p->summed[inner - 1]) {
+        reduce_add(column, tile->rows, to);
+    } else {
+        *to += reduce_total(column, tile->rows);
+    }
 }
 
 static void add_to_sums(const struct run *run, const float *row, const struct tile *tile,
@@ -256,7 +337,9 @@ static void run_tile(struct run *run, const struct tile *tile)
     const struct program *program = p->program;
     for (int i = 0; i < program->instruction_count; i++) {
         const struct cell *cell = &p->cells[i];
-        if (cell->fetch == FETCH_COMPUTE) {
+        if (cell->column >= 0) {
+            run_column(run, i, tile);
+        } else if (cell->fetch == FETCH_COMPUTE) {
             compute(run, i, tile);
         } else if (cell->fetch == FETCH_RAMP) {
             fetch_ramp(run, cell, tile, slot_of(run, i));
@@ -270,10 +353,20 @@ static void run_tile(struct run *run, const struct tile *tile)
         }
     }
     for (int k = 0; k < program->sum_count; k++) {
-        add_to_sums(run, dense_row(run, program->sums[k].source, tile), tile,
-                    run->sums + (size_t)k * (size_t)p->sum_size);
+        double *sums = run->sums + (size_t)k * (size_t)p->sum_size;
+        if (program->sums[k].row) {
+            add_column(run, program->sums[k].source, tile, sums);
+        } else {
+            add_to_sums(run, dense_row(run, program->sums[k].source, tile), tile, sums);
+        }
     }
     for (int k = 0; k < program->store_count; k++) {
+        if (program->stores[k].row) {
+            memcpy(run->stores[k] + tile->linear / tile->inner,
+                   dense(run, run->columns[program->stores[k].source], tile->rows),
+                   (size_t)tile->rows * sizeof(float));
+            continue;
+        }
         float *to = run->stores[k] + tile->linear;
         const float *from = dense_row(run, program->stores[k].source, tile);
         if (from != to) {
@@ -295,6 +388,7 @@ static void fill_still_rows(struct run *run)
         if (cell->fetch == FETCH_UNIFORM) {
             vector_fill(out, cell->load >= 0 ? *run->loads[cell->load] : cell->value, VECTOR_WIDTH);
             run->rows[i] = (struct row){out, 0};
+            run->columns[i] = run->rows[i];
         } else if (cell->fetch == FETCH_INVARIANT) {
             gather(run->loads[cell->load], &whole, 0, cell->stride[inner], out);
             run->rows[i] = (struct row){out, VECTOR_WIDTH};
@@ -371,14 +465,16 @@ static void bind(struct run *run, const struct plan *plan)
     }
     for (int k = 0; k < program->store_count; k++) {
         run->in_place[k] = !overlaps_loads(run, plan, k);
-        run->home[program->stores[k].source] = k;
+        if (!program->stores[k].row) {
+            run->home[program->stores[k].source] = k;
+        }
     }
 }
 
 size_t program_scratch_bytes(const struct cpu_program *p)
 {
     size_t sums = (size_t)p->program->sum_count * (size_t)p->sum_size * sizeof(double);
-    return slots_bytes(p) + ids_bytes() + cpu_align(sums);
+    return slots_bytes(p) + ids_bytes(p) + cpu_align(sums);
 }
 
 enum cam_code program_launch(const struct cpu_step *step, const struct lane_call *call,
@@ -389,18 +485,19 @@ enum cam_code program_launch(const struct cpu_step *step, const struct lane_call
     struct run run = {.p = p, .call = call};
     char *scratch = call->scratch;
     run.slots = (float *)(void *)scratch;
-    run.spare = run.slots + (size_t)p->slot_count * PROGRAM_SLOT;
+    run.spare = run.slots + (size_t)p->slot_count * (size_t)p->slot_floats;
     scratch += slots_bytes(p);
     run.row_ids = (uint32_t *)(void *)scratch;
-    run.element_ids = run.row_ids + PROGRAM_SLOT;
-    run.sums = (double *)(void *)(scratch + ids_bytes());
+    run.element_ids = run.row_ids + p->slot_floats;
+    run.sums = (double *)(void *)(scratch + ids_bytes(p));
     size_t sum_count = (size_t)p->program->sum_count * (size_t)p->sum_size;
     memset(run.sums, 0, sum_count * sizeof *run.sums);
     bind(&run, step->plan);
     fill_still_rows(&run);
     run_tiles(&run);
     for (int k = 0; k < p->program->sum_count; k++) {
-        reduce_store(run.sums + (size_t)k * (size_t)p->sum_size, (long)p->sum_size,
+        int64_t row = p->program->sums[k].row ? p->dim[p->rank - 1] : 1;
+        reduce_store(run.sums + (size_t)k * (size_t)p->sum_size, (long)(p->sum_size / row),
                      cpu_target(step->plan, p->program->sums[k].value, call->bindings));
     }
     return CAM_OK;

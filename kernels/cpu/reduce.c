@@ -2,7 +2,7 @@
 
 #include <immintrin.h>
 
-enum { WIDTH = 8, CHAINS = 4 };
+enum { WIDTH = 8, CHAINS = 4, PIECE = 1024 };
 
 /* Lanes of the first n of 8 elements. */
 static __m256i head_mask(int n)
@@ -11,7 +11,7 @@ static __m256i head_mask(int n)
     return _mm256_loadu_si256((const __m256i *)(const void *)(MASKS + WIDTH - n));
 }
 
-double reduce_total(const float *source, int count)
+static double piece_total(const float *source, int count)
 {
     __m256 chain[CHAINS] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
                             _mm256_setzero_ps()};
@@ -32,6 +32,48 @@ double reduce_total(const float *source, int count)
     double lane[4];
     _mm256_storeu_pd(lane, pairs);
     return (lane[0] + lane[1]) + (lane[2] + lane[3]);
+}
+
+double reduce_total(const float *source, int count)
+{
+    double total = 0.0;
+    for (int done = 0; done < count; done += PIECE) {
+        total += piece_total(source + done, count - done < PIECE ? count - done : PIECE);
+    }
+    return total;
+}
+
+/* b where it is larger, or either is no number. */
+static __m256 larger(__m256 a, __m256 b)
+{
+    return _mm256_blendv_ps(a, b, _mm256_cmp_ps(b, a, _CMP_NLE_UQ));
+}
+
+float reduce_largest(const float *source, int count)
+{
+    __m256 chain[CHAINS];
+    for (int k = 0; k < CHAINS; k++) {
+        chain[k] = _mm256_set1_ps(source[0]);
+    }
+    int i = 0;
+    for (; i + CHAINS * WIDTH <= count; i += CHAINS * WIDTH) {
+        for (int k = 0; k < CHAINS; k++) {
+            chain[k] = larger(chain[k], _mm256_loadu_ps(source + i + k * WIDTH));
+        }
+    }
+    for (int k = 0; i < count; i += WIDTH, k++) {
+        __m256 mask = _mm256_castsi256_ps(head_mask(count - i < WIDTH ? count - i : WIDTH));
+        __m256 part = _mm256_maskload_ps(source + i, _mm256_castps_si256(mask));
+        chain[k] = larger(chain[k], _mm256_blendv_ps(_mm256_set1_ps(source[0]), part, mask));
+    }
+    __m256 all = larger(larger(chain[0], chain[1]), larger(chain[2], chain[3]));
+    float lane[WIDTH];
+    _mm256_storeu_ps(lane, all);
+    float most = lane[0];
+    for (int k = 1; k < WIDTH; k++) {
+        most = lane[k] <= most ? most : lane[k];
+    }
+    return most;
 }
 
 void reduce_add(const float *source, int count, double *sums)

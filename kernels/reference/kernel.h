@@ -58,9 +58,18 @@ double reference_random(enum op_kind op, const struct random_context *random, ui
 struct operand reference_operand(const struct plan *plan, int value,
                                  const struct bindings *bindings, bool f64);
 
-void reference_program(const struct plan *plan, const struct program *program,
-                       const struct bindings *bindings, const struct random_context *random,
-                       bool f64);
+/* What a launch gives each of its programs. */
+struct reference_run {
+    const struct plan *plan;
+    const struct bindings *bindings;
+    const struct random_context *random;
+    bool f64;
+    double *totals; /* reference_program_totals of them */
+};
+
+/* NULL has none. */
+int64_t reference_program_totals(const struct program *program);
+void reference_program(const struct program *program, const struct reference_run *call);
 
 /* Splits a row-major index over shape into one index a dimension, and their weighted sum. */
 void reference_unravel(const struct shape *shape, int64_t linear, int64_t index_out[]);

@@ -10,6 +10,8 @@ struct backend_instance {
 struct executable {
     const struct plan *plan;
     bool f64;
+    double *totals; /* of the sums of one program, for each lane */
+    int64_t totals_size;
 };
 
 /* Leaves are steps only where the caller asked for one as an output: a copy. */
@@ -144,6 +146,14 @@ static void reference_profile(const struct backend_instance *instance, struct ca
                  instance->options.f64 ? "f64" : "f32", CAMBRIAN_VERSION);
 }
 
+static void reference_destroy(struct executable *executable)
+{
+    if (executable != NULL) {
+        cam_free(executable->totals);
+        cam_free(executable);
+    }
+}
+
 static enum cam_code reference_compile(struct backend_instance *instance, const struct plan *plan,
                                        struct executable **out, struct cam_err *err)
 {
@@ -152,6 +162,17 @@ static enum cam_code reference_compile(struct backend_instance *instance, const 
         return cam_fail(err, CAM_NO_MEMORY, "no memory to compile a plan");
     }
     *executable = (struct executable){.plan = plan, .f64 = instance->options.f64};
+    for (int s = 0; s < plan->step_count; s++) {
+        int64_t totals = reference_program_totals(plan->steps[s].program);
+        executable->totals_size =
+            totals > executable->totals_size ? totals : executable->totals_size;
+    }
+    size_t totals = (size_t)executable->totals_size * (size_t)instance->options.lanes;
+    executable->totals = cam_alloc(totals + 1, sizeof *executable->totals);
+    if (executable->totals == NULL) {
+        reference_destroy(executable);
+        return cam_fail(err, CAM_NO_MEMORY, "no memory for the sums of programs");
+    }
     *out = executable;
     return CAM_OK;
 }
@@ -160,11 +181,6 @@ static struct executable_memory reference_memory(const struct executable *execut
 {
     (void)executable;
     return (struct executable_memory){0};
-}
-
-static void reference_destroy(struct executable *executable)
-{
-    cam_free(executable);
 }
 
 static void reference_lane_begin(struct backend_instance *instance, int lane)
@@ -186,12 +202,17 @@ static enum cam_code reference_launch(struct executable *executable, int lane,
                                       const struct bindings *bindings,
                                       const struct random_context *random, struct cam_err *err)
 {
-    (void)lane;
     const struct plan *plan = executable->plan;
     for (int s = 0; s < plan->step_count; s++) {
         const struct plan_step *step = &plan->steps[s];
         if (step->kind == PLAN_PROGRAM) {
-            reference_program(plan, step->program, bindings, random, executable->f64);
+            const struct reference_run run = {.plan = plan,
+                                              .bindings = bindings,
+                                              .random = random,
+                                              .f64 = executable->f64,
+                                              .totals = executable->totals +
+                                                        lane * executable->totals_size};
+            reference_program(step->program, &run);
             continue;
         }
         if (KERNELS[step->op] == NULL) {

@@ -21,13 +21,29 @@ static bool is_cheap(enum op_kind op)
 
 static int again(struct plan_builder *b, int step, int node, int *budget);
 
+/* Whether a register that is not stored can be: it is one number a row, and its program may store
+ * one more. */
+static bool may_store(const struct plan_builder *b, int node)
+{
+    const struct plan_note *note = &b->notes[node];
+    const struct plan_draft *draft = &b->drafts[note->step];
+    int stored = draft->stored;
+    for (int i = 0; i < b->effects.held_count; i++) {
+        const struct plan_note *held = &b->notes[b->effects.held[i]];
+        stored += held->step == note->step && held->uses == 0 ? 1 : 0;
+    }
+    return stored < PROGRAM_STORES_MAX &&
+           !shape_equal(&plan_node(b, node)->shape, &draft->program->space);
+}
+
 /* A load of what some earlier step leaves in memory; a register that is stored has one use more. */
 static int load(struct plan_builder *b, int step, const struct plan_view *view)
 {
     const struct plan_note *note = &b->notes[view->base];
     struct plan_effects *effects = &b->effects;
     if (note->source != NONE) {
-        if (note->uses == 0 || effects->held_count == PROGRAM_LOADS_MAX) {
+        if ((note->uses == 0 && !may_store(b, view->base)) ||
+            effects->held_count == PROGRAM_LOADS_MAX) {
             return NONE;
         }
         effects->held[effects->held_count++] = view->base;
@@ -43,7 +59,8 @@ static int operand(struct plan_builder *b, int step, int input, int *budget)
     if (plan_node(b, view.base)->op == OP_CONSTANT) {
         return plan_join_constant(b->drafts[step].program, plan_node(b, view.base)->attr.value);
     }
-    if (direct && note->step == step && note->source != NONE) {
+    const struct plan_operand self = {.view = view, .direct = direct};
+    if (note->step == step && plan_join_is_register(b, &self)) {
         return note->source;
     }
     if (note->step >= step || (note->step == NONE && !plan_is_leaf(b, view.base))) {

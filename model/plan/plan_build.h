@@ -6,6 +6,8 @@
  *   plan_fuse.c     fused: which program or operator step makes each node, in which order
  *   plan_join.c     fused: adds one node to one program, within the limits
  *   plan_again.c    fused: computes a cheap node again rather than store and load it
+ *   plan_rows.c     fused: reductions of rows, whose readers stay in the program
+ *   plan_tidy.c     fused: drops what a program computes for nobody
  *   plan_plain.c    not fused: a step a node
  *   plan_values.c   values, program stores and step operands, once all steps are known
  *   plan_collapse.c merges the axes of a program's space
@@ -30,9 +32,10 @@ struct plan_note {
     bool kept;  /* a product, copy, view or output reads it: it is in memory whatever programs do */
     int uses;   /* by reached nodes and outputs that do not (yet) find it in a register */
     int step;   /* that makes it; NONE: not made (yet), or a leaf */
-    int source; /* its register in that step's program; NONE: an operator's or a sum's */
+    int source; /* its register in that step's program; NONE: an operator's, or a sum's end */
     int value;  /* NONE until plan_values */
     int output; /* the request's output that it is made in place for; NONE */
+    bool read;  /* by a later step, or an output */
 };
 
 /* A step while its program may still grow. */
@@ -111,14 +114,32 @@ struct plan_view plan_resolve(struct plan_builder *b, int node);
 struct plan_operand {
     struct plan_view view;
     bool direct; /* through no view: a register where it is made in the same program */
+    int node;    /* the operand itself, above all views */
 };
 
-/* plan_join.c: adds the node (elementwise, sum, random, iota; a view or constant: as a copy) to the
- * program of a step; false, with nothing changed, where a limit is passed. */
+/* plan_rows.c */
+/* A sum, or a maximum over the last axis: what programs reduce.  Other maxima are operators. */
+bool plan_is_reduction(const struct plan_builder *b, int node);
+/* Makes a reduction over `axes` one of the program's rows; false, with nothing changed, where the
+ * program's rows are others or its space is no such rows. */
+bool plan_rows_begin(struct program *program, uint32_t axes);
+/* Whether every index map of the program steps along its rows as along one axis. */
+bool plan_rows_hold(const struct program *program);
+/* Whether a node that walks `space` can be in the program: it is the program's, or one of one
+ * number a row. */
+bool plan_rows_host(const struct program *program, const struct shape *space);
+/* Whether the operand repeats, along each row of the program, what its base has for the row. */
+bool plan_rows_repeat(const struct plan_builder *b, const struct program *program,
+                      const struct plan_operand *operand);
+
+/* plan_join.c: adds the node (elementwise, reduction, random, iota; a view or constant: as a copy)
+ * to the program of a step; false, with nothing changed, where a limit is passed. */
 bool plan_join(struct plan_builder *b, int step, int node, const struct plan_operand *operands,
                int count);
 bool plan_join_shares(const struct plan_builder *b, int step, const struct plan_operand *operands,
                       int count);
+/* Whether the operand is a register of the program of the step that makes its base. */
+bool plan_join_is_register(const struct plan_builder *b, const struct plan_operand *operand);
 /* The register of an operand in the program of a step, appended where it is not there. */
 int plan_join_register(struct plan_builder *b, int step, const struct plan_operand *operand);
 
@@ -131,6 +152,9 @@ int plan_join_instruction(struct program *program, enum op_kind op, const int *s
 /* plan_again.c: the register of an elementwise node of an earlier program, computed again in the
  * program of a step; NONE, with the program as it was, where loading it is better. */
 int plan_again(struct plan_builder *b, int step, int node);
+
+/* plan_tidy.c */
+void plan_tidy(struct program *program);
 
 /* plan_collapse.c */
 void plan_collapse(struct program *program);

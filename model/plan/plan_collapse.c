@@ -10,6 +10,8 @@ static void move_axis(struct program *program, int from, int to)
     program->space.dim[to] = program->space.dim[from];
     uint32_t summed = program->sum_axes >> from & 1u;
     program->sum_axes = (program->sum_axes & ~(1u << to)) | summed << to;
+    uint32_t row = program->row_axes >> from & 1u;
+    program->row_axes = (program->row_axes & ~(1u << to)) | row << to;
     for (int i = 0; i < program->load_count; i++) {
         program->loads[i].stride[to] = program->loads[i].stride[from];
     }
@@ -27,6 +29,7 @@ static void clear_axis(struct program *program, int axis)
 {
     program->space.dim[axis] = 0;
     program->sum_axes &= ~(1u << axis);
+    program->row_axes &= ~(1u << axis);
     for (int i = 0; i < program->load_count; i++) {
         program->loads[i].stride[axis] = 0;
     }
@@ -45,7 +48,8 @@ static bool one_run(const int64_t *stride, int outer, int64_t inner_size)
 static bool can_merge(const struct program *program, int a)
 {
     int64_t inner = program->space.dim[a + 1];
-    bool merge = (program->sum_axes >> a & 1u) == (program->sum_axes >> (a + 1) & 1u);
+    bool merge = (program->sum_axes >> a & 1u) == (program->sum_axes >> (a + 1) & 1u) &&
+                 (program->row_axes >> a & 1u) == (program->row_axes >> (a + 1) & 1u);
     for (int i = 0; merge && i < program->load_count; i++) {
         merge = one_run(program->loads[i].stride, a, inner);
     }

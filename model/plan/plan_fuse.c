@@ -61,7 +61,7 @@ static void start(struct plan_builder *b, int node, const struct shape *space,
 /* Puts a view, a constant or a generator into memory as a dense tensor. */
 static void place_copy(struct plan_builder *b, int node)
 {
-    const struct plan_operand operand = {.view = plan_resolve(b, node)};
+    const struct plan_operand operand = {.view = plan_resolve(b, node), .node = node};
     struct plan_operand self = operand;
     self.direct = operand.view.base == node;
     start(b, node, &plan_node(b, node)->shape, &self, 1);
@@ -98,7 +98,7 @@ static void prepare(struct plan_builder *b, int node, bool direct)
     }
     if (plan_class(b, node) == OP_CLASS_VIEW) {
         prepare(b, plan_node(b, node)->input[0], false);
-    } else if (plan_class(b, node) == OP_CLASS_ELEMENTWISE || plan_class(b, node) == OP_CLASS_SUM) {
+    } else if (plan_class(b, node) == OP_CLASS_ELEMENTWISE || plan_is_reduction(b, node)) {
         place(b, node);
     } else if (!direct) {
         place_copy(b, node);
@@ -116,7 +116,7 @@ static int first_step(const struct plan_builder *b, const struct plan_operand *o
         if (note->step == NONE || plan_node(b, operands[i].view.base)->op == OP_CONSTANT) {
             continue;
         }
-        if (operands[i].direct && note->source != NONE) {
+        if (plan_join_is_register(b, &operands[i])) {
             holder = note->step > holder ? note->step : holder;
         } else if (note->step >= first) {
             first = note->step + 1;
@@ -131,7 +131,7 @@ static void join_or_start(struct plan_builder *b, int node, const struct shape *
 {
     int holder;
     int first = first_step(b, operands, count, &holder);
-    if (holder != NONE && shape_equal(&b->drafts[holder].program->space, space) &&
+    if (holder != NONE && plan_rows_host(b->drafts[holder].program, space) &&
         plan_join(b, holder, node, operands, count)) {
         return;
     }
@@ -148,7 +148,7 @@ static void join_or_start(struct plan_builder *b, int node, const struct shape *
     start(b, node, space, operands, count);
 }
 
-/* Places an elementwise node or a sum, after what it needs. */
+/* Places an elementwise node or a reduction, after what it needs. */
 static void place(struct plan_builder *b, int node)
 {
     const struct node *n = plan_node(b, node);
@@ -161,7 +161,8 @@ static void place(struct plan_builder *b, int node)
     }
     for (int i = 0; i < n->input_count; i++) {
         operands[i].view = plan_resolve(b, n->input[i]);
-        operands[i].direct = operands[i].view.base == plan_through(b, n->input[i]);
+        operands[i].node = plan_through(b, n->input[i]);
+        operands[i].direct = operands[i].view.base == operands[i].node;
     }
     if (!b->no_memory) {
         join_or_start(b, node, &plan_node(b, n->input[0])->shape, operands, n->input_count);
@@ -200,7 +201,7 @@ static void place_output(struct plan_builder *b, int index)
     if (b->no_memory) {
         return;
     }
-    struct plan_operand operand = {.view = plan_resolve(b, node)};
+    struct plan_operand operand = {.view = plan_resolve(b, node), .node = node};
     struct plan_note *note = &b->notes[operand.view.base];
     if (note->step != NONE && note->output == NONE &&
         plan_view_is_dense(&operand.view, &plan_node(b, operand.view.base)->shape)) {
@@ -222,11 +223,11 @@ void plan_fuse(struct plan_builder *b)
             continue;
         }
         enum op_class class = plan_class(b, n);
-        if (class == OP_CLASS_PRODUCT || class == OP_CLASS_MOVE || class == OP_CLASS_CHOICE ||
-            class == OP_CLASS_MACRO) {
-            place_operator(b, n);
-        } else if (class == OP_CLASS_SUM) {
+        if (plan_is_reduction(b, n)) {
             place(b, n);
+        } else if (class == OP_CLASS_PRODUCT || class == OP_CLASS_MOVE ||
+                   class == OP_CLASS_CHOICE || class == OP_CLASS_MACRO) {
+            place_operator(b, n);
         }
     }
     for (int i = 0; i < b->request->output_count && !b->no_memory; i++) {

@@ -66,6 +66,9 @@ int plan_join_instruction(struct program *program, enum op_kind op, const int *s
 static int generator_register(struct program *program, const struct node *node)
 {
     struct program_instruction instruction = {.op = node->op, .axis = node->attr.axis};
+    if (!shape_equal(&node->shape, &program->space)) {
+        return NONE; /* one number a row: made in a program of its own */
+    }
     if (node->op != OP_IOTA) {
         instruction.stream = node->attr.stream;
         instruction.by_row = node->attr.by_row;
@@ -83,6 +86,13 @@ static bool is_generator(enum op_kind op)
     return op == OP_UNIFORM || op == OP_NORMAL || op == OP_IOTA;
 }
 
+bool plan_join_is_register(const struct plan_builder *b, const struct plan_operand *operand)
+{
+    const struct plan_note *note = &b->notes[operand->view.base];
+    return note->step != NONE && note->source != NONE &&
+           (operand->direct || plan_rows_repeat(b, b->drafts[note->step].program, operand));
+}
+
 int plan_join_register(struct plan_builder *b, int step, const struct plan_operand *operand)
 {
     struct program *program = b->drafts[step].program;
@@ -91,7 +101,7 @@ int plan_join_register(struct plan_builder *b, int step, const struct plan_opera
     if (node->op == OP_CONSTANT) {
         return plan_join_constant(program, node->attr.value);
     }
-    if (operand->direct && note->step == step && note->source != NONE) {
+    if (note->step == step && plan_join_is_register(b, operand)) {
         return note->source;
     }
     if (operand->direct && note->step == NONE && is_generator(node->op)) {
@@ -128,14 +138,30 @@ bool plan_join_shares(const struct plan_builder *b, int step, const struct plan_
     return false;
 }
 
-/* A register found by this node is one use less from outside. */
+/* One use from outside of its program more or less; the first and the last say whether it is
+ * stored.  A view that nobody reads is no use of what it is a view of. */
+static void add_uses(struct plan_builder *b, int node, int uses)
+{
+    struct plan_note *note = &b->notes[plan_through(b, node)];
+    note->uses += uses;
+    if (note->uses != (uses > 0 ? 1 : 0)) {
+        return;
+    }
+    if (note->source != NONE) {
+        b->drafts[note->step].stored += uses;
+    } else if (note->step == NONE && plan_class(b, plan_through(b, node)) == OP_CLASS_VIEW) {
+        add_uses(b, plan_node(b, plan_through(b, node))->input[0], uses);
+    }
+}
+
+/* A register found by this node is one use less from outside; -1 takes, 1 gives back. */
 static void take_registers(struct plan_builder *b, int step, const struct plan_operand *operands,
-                           int count)
+                           int count, int uses)
 {
     for (int i = 0; i < count; i++) {
-        struct plan_note *note = &b->notes[operands[i].view.base];
-        if (operands[i].direct && note->step == step && note->source != NONE && --note->uses == 0) {
-            b->drafts[step].stored--;
+        if (b->notes[operands[i].view.base].step == step &&
+            plan_join_is_register(b, &operands[i])) {
+            add_uses(b, operands[i].node, uses);
         }
     }
 }
@@ -144,13 +170,10 @@ static void take_registers(struct plan_builder *b, int step, const struct plan_o
 static void apply_effects(struct plan_builder *b)
 {
     for (int i = 0; i < b->effects.held_count; i++) {
-        b->notes[b->effects.held[i]].uses++;
+        add_uses(b, b->effects.held[i], 1);
     }
     for (int i = 0; i < b->effects.spared_count; i++) {
-        struct plan_note *note = &b->notes[b->effects.spared[i]];
-        if (--note->uses == 0) {
-            b->drafts[note->step].stored--;
-        }
+        add_uses(b, b->effects.spared[i], -1);
     }
 }
 
@@ -158,16 +181,18 @@ static bool add_sum(struct plan_builder *b, int step, int node, int source)
 {
     struct program *program = b->drafts[step].program;
     const struct node *n = plan_node(b, node);
+    const struct shape *space = &plan_node(b, n->input[0])->shape;
     uint32_t axes = 0;
-    for (int i = 0; i < program->space.rank; i++) {
-        axes |= program->space.dim[i] > 1 ? n->attr.axes & 1u << i : 0;
+    for (int i = 0; i < space->rank; i++) {
+        axes |= space->dim[i] > 1 ? n->attr.axes & 1u << i : 0;
     }
     if (program->sum_count == PROGRAM_STORES_MAX ||
         (program->sum_count > 0 && program->sum_axes != axes)) {
         return false;
     }
     program->sum_axes = axes;
-    program->sums[program->sum_count++] = (struct program_output){.value = node, .source = source};
+    program->sums[program->sum_count++] = (struct program_output){
+        .value = node, .source = source, .row = !shape_equal(space, &program->space)};
     return true;
 }
 
@@ -176,10 +201,14 @@ static bool add_node(struct plan_builder *b, int step, int node, const int *sour
     struct program *program = b->drafts[step].program;
     struct plan_note *note = &b->notes[node];
     note->step = step;
-    if (plan_class(b, node) == OP_CLASS_SUM) {
-        return add_sum(b, step, node, sources[0]);
-    }
-    if (plan_class(b, node) == OP_CLASS_ELEMENTWISE) {
+    if (plan_is_reduction(b, node)) {
+        const struct node *n = plan_node(b, node);
+        bool whole = shape_equal(&plan_node(b, n->input[0])->shape, &program->space);
+        if (!whole || !plan_rows_begin(program, n->attr.axes)) {
+            return plan_class(b, node) == OP_CLASS_SUM && add_sum(b, step, node, sources[0]);
+        }
+        note->source = plan_join_instruction(program, n->op, sources, 1);
+    } else if (plan_class(b, node) == OP_CLASS_ELEMENTWISE) {
         note->source = plan_join_instruction(program, plan_node(b, node)->op, sources, count);
     } else {
         note->source = sources[0]; /* a copy of a view or a constant, or a generator itself */
@@ -199,6 +228,9 @@ bool plan_join(struct plan_builder *b, int step, int node, const struct plan_ope
     const int loads = program->load_count;
     const int instructions = program->instruction_count;
     const int sums = program->sum_count;
+    const uint32_t sum_axes = program->sum_axes;
+    const uint32_t row_axes = program->row_axes;
+    bool taken = false;
     bool fits = true;
     b->effects = (struct plan_effects){0};
     for (int i = 0; i < count; i++) {
@@ -208,20 +240,24 @@ bool plan_join(struct plan_builder *b, int step, int node, const struct plan_ope
         sources[i] = plan_join_register(b, step, &operands[i]);
         fits = sources[i] != NONE;
     }
-    fits = fits && add_node(b, step, node, sources, count);
+    fits = fits && add_node(b, step, node, sources, count) && plan_rows_hold(program);
     if (fits) {
-        if (plan_class(b, node) != OP_CLASS_SUM && saved_node.step == NONE &&
+        if (b->notes[node].source != NONE && saved_node.step == NONE &&
             !is_generator(plan_node(b, node)->op)) {
             draft->stored++;
         }
-        if (operands[0].view.base != node) {
-            take_registers(b, step, operands, count);
+        taken = operands[0].view.base != node;
+        if (taken) {
+            take_registers(b, step, operands, count, -1);
         }
         fits = draft->stored <= PROGRAM_STORES_MAX;
     }
     if (fits) {
         apply_effects(b);
     } else {
+        if (taken) {
+            take_registers(b, step, operands, count, 1);
+        }
         for (int i = 0; i < count; i++) {
             b->notes[operands[i].view.base] = saved[i];
         }
@@ -230,6 +266,8 @@ bool plan_join(struct plan_builder *b, int step, int node, const struct plan_ope
         program->load_count = loads;
         program->instruction_count = instructions;
         program->sum_count = sums;
+        program->sum_axes = sum_axes;
+        program->row_axes = row_axes;
     }
     return fits;
 }

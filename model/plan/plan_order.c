@@ -6,7 +6,8 @@ int plan_through(const struct plan_builder *b, int node)
     for (;;) {
         const struct node *n = plan_node(b, node);
         bool same = n->op == OP_STOP_GRADIENT ||
-                    (n->op == OP_SUM && shape_equal(&n->shape, &plan_node(b, n->input[0])->shape));
+                    ((n->op == OP_SUM || n->op == OP_REDUCE_MAX) &&
+                     shape_equal(&n->shape, &plan_node(b, n->input[0])->shape));
         if (!same) {
             return node;
         }
@@ -27,8 +28,7 @@ static void count_uses(struct plan_builder *b)
         if (!b->notes[n].reached || plan_through(b, n) != n) {
             continue;
         }
-        enum op_class class = plan_class(b, n);
-        bool keeps = class != OP_CLASS_ELEMENTWISE && class != OP_CLASS_SUM;
+        bool keeps = plan_class(b, n) != OP_CLASS_ELEMENTWISE && !plan_is_reduction(b, n);
         for (int i = 0; i < node->input_count; i++) {
             struct plan_note *note = &b->notes[plan_through(b, node->input[i])];
             note->uses++;

@@ -82,9 +82,79 @@ static int output_value(struct plan_builder *b, int output)
     return add_value(b, &value);
 }
 
-static void add_stores(struct plan_builder *b, int step)
+/* A node whose register has uses outside of its program is stored; in the order of the graph.
+ * Until plan_values has all of them, stores name nodes. */
+static void add_stores(struct plan_builder *b)
 {
-    struct plan_draft *draft = &b->drafts[step];
+    for (int n = 0; n < b->node_count; n++) {
+        const struct plan_note *note = &b->notes[n];
+        if (note->step == NONE || note->source == NONE || note->uses == 0) {
+            continue;
+        }
+        struct program *program = b->drafts[note->step].program;
+        program->stores[program->store_count++] =
+            (struct program_output){.value = n,
+                                    .source = note->source,
+                                    .row = !shape_equal(&plan_node(b, n)->shape, &program->space)};
+    }
+    for (int i = 0; i < b->draft_count; i++) {
+        struct program *program = b->drafts[i].program;
+        if (program != NULL && b->drafts[i].output != NONE) {
+            program->stores[program->store_count++] =
+                (struct program_output){.value = NONE, .source = b->drafts[i].output_source};
+        }
+    }
+}
+
+static void mark_read(struct plan_builder *b, int node)
+{
+    node = plan_through(b, node);
+    b->notes[node].read = true;
+    if (plan_class(b, node) == OP_CLASS_VIEW && b->notes[node].step == NONE) {
+        mark_read(b, plan_node(b, node)->input[0]);
+    }
+}
+
+static int keep_read(const struct plan_builder *b, struct program_output *outputs, int count)
+{
+    int kept = 0;
+    for (int i = 0; i < count; i++) {
+        if (outputs[i].value == NONE || b->notes[outputs[i].value].read) {
+            outputs[kept++] = outputs[i];
+        }
+    }
+    return kept;
+}
+
+/* Last step first: what later steps do not read is neither stored nor computed. */
+static void drop_unread(struct plan_builder *b)
+{
+    for (int i = 0; i < b->request->output_count; i++) {
+        mark_read(b, b->request->outputs[i].node);
+    }
+    for (int i = b->draft_count - 1; i >= 0; i--) {
+        const struct plan_draft *draft = &b->drafts[i];
+        struct program *program = draft->program;
+        if (program == NULL) {
+            const struct node *node = plan_node(b, draft->node);
+            for (int k = 0; k < node->input_count; k++) {
+                mark_read(b, node->input[k]);
+            }
+            continue;
+        }
+        program->store_count = keep_read(b, program->stores, program->store_count);
+        program->sum_count = keep_read(b, program->sums, program->sum_count);
+        program->sum_axes = program->sum_count > 0 ? program->sum_axes : 0;
+        plan_tidy(program);
+        for (int k = 0; k < program->load_count; k++) {
+            mark_read(b, program->loads[k].value);
+        }
+    }
+}
+
+/* From nodes to values. */
+static void program_values(struct plan_builder *b, const struct plan_draft *draft)
+{
     struct program *program = draft->program;
     for (int i = 0; i < program->load_count; i++) {
         program->loads[i].value = value_of(b, program->loads[i].value);
@@ -92,24 +162,12 @@ static void add_stores(struct plan_builder *b, int step)
     for (int i = 0; i < program->sum_count; i++) {
         program->sums[i].value = value_of(b, program->sums[i].value);
     }
-    if (draft->output != NONE) {
-        program->stores[program->store_count++] = (struct program_output){
-            .value = output_value(b, draft->output), .source = draft->output_source};
+    for (int i = 0; i < program->store_count; i++) {
+        int node = program->stores[i].value;
+        program->stores[i].value =
+            node == NONE ? output_value(b, draft->output) : value_of(b, node);
     }
-}
-
-/* A node whose register has uses outside of its program is stored; in the order of the graph. */
-static void add_stored_nodes(struct plan_builder *b)
-{
-    for (int n = 0; n < b->node_count && !b->no_memory; n++) {
-        const struct plan_note *note = &b->notes[n];
-        if (note->step == NONE || note->source == NONE || note->uses == 0) {
-            continue;
-        }
-        struct program *program = b->drafts[note->step].program;
-        program->stores[program->store_count++] =
-            (struct program_output){.value = value_of(b, n), .source = note->source};
-    }
+    plan_collapse(program);
 }
 
 /* A copy into the output block, where no program may be: a slice that is the whole. */
@@ -161,6 +219,8 @@ void plan_values(struct plan_builder *b)
         b->no_memory = true;
         return;
     }
+    add_stores(b);
+    drop_unread(b);
     for (int i = 0; i < b->draft_count && !b->no_memory; i++) {
         const struct plan_draft *draft = &b->drafts[i];
         steps[i].path = cam_arena_strdup(b->plan->arena, plan_node(b, draft->node)->path);
@@ -169,17 +229,11 @@ void plan_values(struct plan_builder *b)
         steps[i].program = draft->program;
         steps[i].output = NONE;
         if (draft->program != NULL) {
-            add_stores(b, i);
+            program_values(b, draft);
         } else if (draft->output != NONE) {
             copy_step(b, draft, &steps[i]);
         } else {
             operator_step(b, draft, &steps[i]);
-        }
-    }
-    add_stored_nodes(b);
-    for (int i = 0; i < b->draft_count && !b->no_memory; i++) {
-        if (b->drafts[i].program != NULL) {
-            plan_collapse(b->drafts[i].program);
         }
     }
     b->plan->steps = steps;

@@ -94,17 +94,31 @@ static enum cam_code check_load(const struct plan *plan, const struct program *p
     return CAM_OK;
 }
 
+/* Rows are the last axis, and short enough to be held at once. */
+static bool has_sound_rows(const struct program *program)
+{
+    int last = program->space.rank - 1;
+    return program->row_axes == 0 || (last >= 0 && program->row_axes == 1u << last &&
+                                      program->space.dim[last] <= PROGRAM_ROW_MAX);
+}
+
+static bool is_reduction(enum op_kind op)
+{
+    return op == OP_SUM || op == OP_REDUCE_MAX;
+}
+
 static bool is_sound(const struct plan *plan, const struct program *program)
 {
     int64_t space = shape_count(&program->space);
     int64_t left = 1;
+    bool narrow[PROGRAM_INSTRUCTIONS_MAX];
     bool sound = program->space.rank >= 1 && program->load_count <= PROGRAM_LOADS_MAX &&
                  program->instruction_count <= PROGRAM_INSTRUCTIONS_MAX &&
                  program->store_count <= PROGRAM_STORES_MAX &&
                  program->sum_count <= PROGRAM_STORES_MAX &&
                  program->store_count + program->sum_count > 0 &&
                  program->sum_axes >> program->space.rank == 0 &&
-                 (program->sum_count > 0) == (program->sum_axes != 0);
+                 (program->sum_count > 0) == (program->sum_axes != 0) && has_sound_rows(program);
     for (int d = 0; d < program->space.rank; d++) {
         left *= (program->sum_axes >> d & 1u) != 0 ? 1 : program->space.dim[d];
     }
@@ -115,16 +129,26 @@ static bool is_sound(const struct plan *plan, const struct program *program)
         for (int k = 0; k < op->input_count; k++) {
             sound = sound && instruction->source[k] >= 0 && instruction->source[k] < i;
         }
-        sound = sound && (op->input_count == 0 || op->class == OP_CLASS_ELEMENTWISE);
+        sound = sound && (op->input_count == 0 || op->class == OP_CLASS_ELEMENTWISE ||
+                          (program->row_axes != 0 && is_reduction(instruction->op)));
         sound = sound && (instruction->op != OP_IOTA || instruction->axis < program->space.rank);
     }
+    if (sound) {
+        program_is_narrow(program, narrow);
+    }
     for (int i = 0; sound && i < program->store_count; i++) {
-        sound = program->stores[i].source < program->instruction_count &&
-                shape_count(&plan->values[program->stores[i].value].shape) == space;
+        const struct program_output *store = &program->stores[i];
+        int64_t row = store->row ? program->space.dim[program->space.rank - 1] : 1;
+        sound = store->source < program->instruction_count &&
+                (!store->row || narrow[store->source]) &&
+                shape_count(&plan->values[store->value].shape) == space / row;
     }
     for (int i = 0; sound && i < program->sum_count; i++) {
-        sound = program->sums[i].source < program->instruction_count &&
-                shape_count(&plan->values[program->sums[i].value].shape) == left;
+        const struct program_output *sum = &program->sums[i];
+        int64_t row = sum->row ? program->space.dim[program->space.rank - 1] : 1;
+        sound = sum->source < program->instruction_count && (!sum->row || narrow[sum->source]) &&
+                (!sum->row || (program->sum_axes & program->row_axes) == 0) &&
+                shape_count(&plan->values[sum->value].shape) == left / row;
     }
     return sound;
 }

@@ -7,6 +7,9 @@ struct plan_view plan_view_dense(int base, const struct shape *shape)
 {
     struct plan_view view = {.base = base, .shape = *shape};
     shape_strides(shape, view.stride);
+    for (int i = 0; i < shape->rank; i++) {
+        view.stride[i] = shape->dim[i] == 1 ? 0 : view.stride[i];
+    }
     return view;
 }
 

@@ -106,9 +106,39 @@ static uint64_t hash_instruction(const struct hash_run *run, const struct progra
     return hash_elementwise(in->op, sources);
 }
 
+/* A reduction is a sum over all elements, whatever their order: here of hashes. */
+static uint64_t hash_term(enum op_kind op, uint64_t value)
+{
+    return op == OP_REDUCE_MAX ? hash_mix(value, OP_REDUCE_MAX) : value;
+}
+
+/* The registers of every element of a row, reductions among them. */
+static void hash_row(const struct hash_run *run, const struct program *p, int64_t first,
+                     int64_t size, uint64_t *registers)
+{
+    int64_t index[SHAPE_RANK_MAX] = {0};
+    for (int i = 0; i < p->instruction_count; i++) {
+        const struct program_instruction *in = &p->instructions[i];
+        uint64_t all = 0;
+        for (int64_t e = 0; e < size; e++) {
+            uint64_t *own = registers + e * PROGRAM_INSTRUCTIONS_MAX;
+            if (in->op == OP_SUM || in->op == OP_REDUCE_MAX) {
+                all += hash_term(in->op, own[in->source[0]]);
+            } else {
+                hash_index(&p->space, first + e, index);
+                own[i] = hash_instruction(run, p, i, index, own);
+            }
+        }
+        for (int64_t e = 0; e < size && (in->op == OP_SUM || in->op == OP_REDUCE_MAX); e++) {
+            registers[e * PROGRAM_INSTRUCTIONS_MAX + i] = all;
+        }
+    }
+}
+
 static void hash_program(const struct hash_run *run, const struct program *p)
 {
-    uint64_t registers[PROGRAM_INSTRUCTIONS_MAX] = {0};
+    int64_t row = p->row_axes != 0 ? p->space.dim[p->space.rank - 1] : 1;
+    uint64_t *all = calloc((size_t)row * PROGRAM_INSTRUCTIONS_MAX, sizeof *all);
     int64_t index[SHAPE_RANK_MAX] = {0};
     for (int i = 0; i < p->sum_count; i++) {
         int value = p->sums[i].value;
@@ -117,20 +147,26 @@ static void hash_program(const struct hash_run *run, const struct program *p)
     }
     for (int64_t e = 0; e < shape_count(&p->space); e++) {
         hash_index(&p->space, e, index);
-        for (int i = 0; i < p->instruction_count; i++) {
-            registers[i] = hash_instruction(run, p, i, index, registers);
+        const uint64_t *registers = all + e % row * PROGRAM_INSTRUCTIONS_MAX;
+        if (e % row == 0) {
+            hash_row(run, p, e, row, all);
         }
         for (int i = 0; i < p->store_count; i++) {
-            hash_place(run, p->stores[i].value)[e] = registers[p->stores[i].source];
+            int64_t at = p->stores[i].row ? e / row : e;
+            hash_place(run, p->stores[i].value)[at] = registers[p->stores[i].source];
         }
         int64_t left = 0;
         for (int d = 0; d < p->space.rank; d++) {
             left = (p->sum_axes >> d & 1u) != 0 ? left : left * p->space.dim[d] + index[d];
         }
         for (int i = 0; i < p->sum_count; i++) {
-            hash_place(run, p->sums[i].value)[left] += registers[p->sums[i].source];
+            if (!p->sums[i].row || e % row == 0) {
+                int64_t at = p->sums[i].row ? left / row : left;
+                hash_place(run, p->sums[i].value)[at] += registers[p->sums[i].source];
+            }
         }
     }
+    free(all);
 }
 
 /* What element `e` of a form operator is, in terms of its inputs. */
@@ -192,7 +228,7 @@ static void hash_sum(const struct hash_run *run, const struct plan_step *s)
             index[d] = (s->attr.axes >> d & 1u) != 0 ? 0 : index[d];
         }
         hash_place(run, s->output)[hash_dot(index, stride, in->rank)] +=
-            hash_read(run, s->input[0], e);
+            hash_term(s->op, hash_read(run, s->input[0], e));
     }
 }
 
@@ -201,7 +237,7 @@ static void hash_operator(const struct hash_run *run, const struct plan_step *s)
     enum op_class class = op_get(s->op)->class;
     uint64_t all = (uint64_t)s->op;
     uint64_t sources[3] = {0};
-    if (class == OP_CLASS_SUM) {
+    if (class == OP_CLASS_SUM || s->op == OP_REDUCE_MAX) {
         hash_sum(run, s);
         return;
     }

@@ -59,7 +59,7 @@ static struct plan *check_graph(const struct graph *graph, const int *nodes, int
         const struct plan_step *step = &fused->steps[i];
         enum op_class class = op_get(step->op)->class;
         assert_true(step->kind == PLAN_PROGRAM || class == OP_CLASS_PRODUCT ||
-                    class == OP_CLASS_MOVE);
+                    class == OP_CLASS_MOVE || step->op == OP_REDUCE_MAX);
     }
     free(a);
     free(b);
@@ -141,6 +141,27 @@ static bool fits(const struct graph *graph, int a, int b)
     return true;
 }
 
+/* Half of them over the last axes, and half of those read again by the row. */
+static int draw_reduction(struct graph *graph, struct draw *draw, int a)
+{
+    const struct shape shape = graph_node(graph, a)->shape;
+    uint32_t all = (1u << shape.rank) - 1;
+    uint32_t axes = 1u + (uint32_t)draw_below(draw, (int)all);
+    if (draw_below(draw, 2) == 0) {
+        axes = all & ~((1u << draw_below(draw, shape.rank)) - 1);
+    }
+    int reduced =
+        draw_below(draw, 4) == 0 ? graph_reduce_max(graph, a, axes) : graph_sum(graph, a, axes);
+    switch (draw_below(draw, 4)) {
+    case 0:
+        return graph_binary(graph, OP_SUB, a, graph_unary(graph, OP_TANH, reduced));
+    case 1:
+        return graph_binary(graph, OP_MUL, reduced, a);
+    default:
+        return reduced;
+    }
+}
+
 /* One more node over those that are there; a where what was drawn does not fit. */
 static int draw_node(struct graph *graph, struct draw *draw, const int *nodes, int count)
 {
@@ -161,7 +182,7 @@ static int draw_node(struct graph *graph, struct draw *draw, const int *nodes, i
     case 3:
         return draw_product(graph, draw, a);
     case 4:
-        return graph_sum(graph, a, 1u + (uint32_t)draw_below(draw, (1 << rank) - 1));
+        return draw_reduction(graph, draw, a);
     case 5:
     case 6:
         return graph_unary(graph, UNARY[draw_below(draw, 5)], a);
@@ -309,6 +330,80 @@ static void test_limits_split_programs(void **state)
     graph_destroy(graph);
 }
 
+/* Layer norm with its factors, and its gradients: x is read once each way, mean and deviation pass
+ * from one to the other as a number a row. */
+static void test_layer_norm_is_one_program_each_way(void **state)
+{
+    (void)state;
+    struct graph *graph = graph_create();
+    struct shape shape = {.rank = 3, .dim = {4, 5, 48}};
+    struct shape channel = {.rank = 1, .dim = {48}};
+    struct shape square = {.rank = 2, .dim = {48, 48}};
+    int x = graph_leaf(graph, OP_INPUT, 0, &shape);
+    int gain = graph_leaf(graph, OP_PARAMETER, 0, &channel);
+    int bias = graph_leaf(graph, OP_PARAMETER, 1, &channel);
+    int y = graph_binary(graph, OP_MUL, graph_standardize(graph, x, 4, 1e-5), gain);
+    y = graph_binary(graph, OP_ADD, y, bias);
+    struct plan *plan = check_graph(graph, &y, 1);
+    assert_int_equal(plan->step_count, 1);
+    assert_int_equal(plan->steps[0].program->store_count, 1);
+    assert_int_equal(plan->steps[0].program->load_count, 3);
+    assert_int_equal(plan->steps[0].program->row_axes, 2);
+    plan_destroy(plan);
+
+    struct shape rows = {.rank = 2, .dim = {20, 48}};
+    int z = graph_matmul(graph, graph_reshape(graph, y, &rows),
+                         graph_leaf(graph, OP_PARAMETER, 2, &square), false, false);
+    int wrt[3] = {x, gain, bias};
+    int gradients[3];
+    gradient_append(graph, graph_sum(graph, graph_binary(graph, OP_MUL, z, z), 3), wrt, 3,
+                    gradients);
+    plan = check_graph(graph, gradients, 3);
+    int programs = 0;
+    for (int i = 0; i < plan->step_count; i++) {
+        programs += plan->steps[i].kind == PLAN_PROGRAM ? 1 : 0;
+    }
+    const struct program *last = plan->steps[plan->step_count - 1].program;
+    /* Forward, the gradient of z, backward with both sums over the batch. */
+    assert_int_equal(programs, 3);
+    assert_int_equal(last->sum_count, 2);
+    assert_int_equal(last->store_count, 1);
+    assert_int_equal(plan->steps[0].program->store_count, 3);
+    plan_destroy(plan);
+    graph_destroy(graph);
+}
+
+/* The logits are read once for the loss of each row and the gradient. */
+static void test_softmax_is_one_program(void **state)
+{
+    (void)state;
+    struct graph *graph = graph_create();
+    struct shape label = {.rank = 1, .dim = {12}};
+    struct shape hidden = {.rank = 2, .dim = {12, 8}};
+    struct shape weight = {.rank = 2, .dim = {8, 65}};
+    int w = graph_leaf(graph, OP_PARAMETER, 0, &weight);
+    int logits = graph_matmul(graph, graph_leaf(graph, OP_INPUT, 0, &hidden), w, false, false);
+    int loss = graph_softmax_xent(graph, logits, graph_leaf(graph, OP_INPUT, 1, &label), 0.1);
+    loss = graph_mean(graph, loss, 3);
+    int outputs[2] = {loss};
+    gradient_append(graph, loss, &w, 1, &outputs[1]);
+    struct plan *plan = check_graph(graph, outputs, 2);
+    /* The product, the rows and the sum of their losses, the gradient of w, the mean. */
+    assert_int_equal(plan->step_count, 4);
+    assert_int_equal(plan->steps[1].program->load_count, 2);
+    assert_int_equal(plan->steps[1].program->store_count, 1);
+    assert_int_equal(plan->steps[1].program->sum_count, 1);
+    plan_destroy(plan);
+
+    int largest = graph_reduce_max(graph, logits, 2);
+    int powers = graph_unary(graph, OP_EXP, graph_binary(graph, OP_SUB, logits, largest));
+    int y = graph_binary(graph, OP_DIV, powers, graph_sum(graph, powers, 2));
+    plan = check_graph(graph, &y, 1);
+    assert_int_equal(plan->step_count, 2);
+    plan_destroy(plan);
+    graph_destroy(graph);
+}
+
 static void test_two_slices_of_one_tensor(void **state)
 {
     (void)state;
@@ -402,6 +497,8 @@ int main(void)
         cmocka_unit_test(test_cheap_nodes_are_made_again),
         cmocka_unit_test(test_upsampling_is_one_load),
         cmocka_unit_test(test_limits_split_programs),
+        cmocka_unit_test(test_layer_norm_is_one_program_each_way),
+        cmocka_unit_test(test_softmax_is_one_program),
         cmocka_unit_test(test_two_slices_of_one_tensor),
         cmocka_unit_test(test_outputs_that_are_leaves_twice_and_views),
         cmocka_unit_test(test_memory_is_used_again),
