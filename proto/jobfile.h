@@ -158,6 +158,18 @@ void jobfile_place(const struct job_file *job, const char *path, struct cam_err 
 const struct part_spec *jobfile_part(const struct job_file *job, const char *name);
 const struct optimizer_spec *jobfile_optimizer(const struct job_file *job, const char *part);
 
+/* Layers as they were read; the list lives in the arena of the reading. */
+struct layer_list {
+    const struct layer_spec *layers;
+    int count;
+};
+
+/* Reads a list of layers that stands inside a layer (`residual: {body: [...]}`), as those of a part
+ * are read; `what` names it in errors ("body"). */
+CAM_CHECKED enum cam_code jobfile_read_layers(const struct job_file *job, struct cam_arena *arena,
+                                              const struct doc_node *list, const char *what,
+                                              struct layer_list *out, struct cam_err *err);
+
 /* How many shards a rank computes at once where `ranks` ranks share `cores` cores of one host: at
  * least one, at most the shards that fall to a rank.  Daemon and check must agree on it. */
 int64_t jobfile_lanes(const struct job_file *job, int64_t ranks, int64_t cores);

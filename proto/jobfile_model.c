@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { FOUND_SIZE = 80, NAME_SIZE_MAX = 64 };
@@ -151,27 +152,30 @@ static enum cam_code check_names_differ(const struct reading *r, const struct la
     return CAM_OK;
 }
 
-static enum cam_code read_layers(const struct reading *r, const struct doc_node *list,
-                                 struct part_spec *part, struct cam_err *err)
+enum cam_code jobfile_read_layers(const struct job_file *job, struct cam_arena *arena,
+                                  const struct doc_node *list, const char *what,
+                                  struct layer_list *out, struct cam_err *err)
 {
-    if (list->count == 0 || list->count > JOBFILE_LAYERS_MAX) {
-        return doc_fail(r->job->file_name, part->line, err,
-                        "model.%s is a list of %zu layers, 1 to %d are allowed", part->name,
-                        list->count, JOBFILE_LAYERS_MAX);
+    struct job_file named = {.file_name = job->file_name}; /* all that is read of it here */
+    const struct reading r = {.job = &named, .arena = arena};
+    if (list->kind != DOC_LIST || list->count == 0 || list->count > JOBFILE_LAYERS_MAX) {
+        char found[FOUND_SIZE];
+        return doc_fail(job->file_name, list->line, err,
+                        "%s is %s, a list of 1 to %d layers is expected", what,
+                        doc_describe(list, found, sizeof found), JOBFILE_LAYERS_MAX);
     }
-    struct layer_spec *layers = cam_arena_alloc(r->arena, list->count, sizeof *layers);
+    struct layer_spec *layers = cam_arena_alloc(arena, list->count, sizeof *layers);
     if (layers == NULL) {
-        return no_memory(r, err);
+        return no_memory(&r, err);
     }
     for (size_t i = 0; i < list->count; i++) {
-        enum cam_code rc = read_layer(r, list->items[i], &layers[i], err);
+        enum cam_code rc = read_layer(&r, list->items[i], &layers[i], err);
         if (rc != CAM_OK) {
             return rc;
         }
     }
-    part->layers = layers;
-    part->layer_count = (int)list->count;
-    return check_names_differ(r, layers, part->layer_count, err);
+    *out = (struct layer_list){.layers = layers, .count = (int)list->count};
+    return check_names_differ(&r, layers, out->count, err);
 }
 
 static enum cam_code read_part(const struct reading *r, const struct doc_node *node,
@@ -179,7 +183,13 @@ static enum cam_code read_part(const struct reading *r, const struct doc_node *n
 {
     char found[FOUND_SIZE];
     if (node->kind == DOC_LIST) {
-        return read_layers(r, node, part, err);
+        struct layer_list list = {0};
+        char what[NAME_SIZE_MAX + 16];
+        (void)snprintf(what, sizeof what, "model.%s", part->name);
+        enum cam_code rc = jobfile_read_layers(r->job, r->arena, node, what, &list, err);
+        part->layers = list.layers;
+        part->layer_count = list.count;
+        return rc;
     }
     const struct doc_node *preset = doc_get(node, "preset");
     if (preset == NULL) {

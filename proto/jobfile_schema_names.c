@@ -4,6 +4,8 @@
 #include "proto/jobfile_keys.h"
 #include "proto/jobfile_model.h"
 
+#include <string.h>
+
 static json_t *names_of(const struct schema_list *list)
 {
     json_t *names = json_array();
@@ -13,12 +15,21 @@ static json_t *names_of(const struct schema_list *list)
     return names;
 }
 
+/* Layers in a layer. */
+static bool holds_layers(const char *key)
+{
+    return strcmp(key, "body") == 0 || strcmp(key, "shortcut") == 0;
+}
+
 /* A key for each attribute, whatever its value is. */
 static json_t *attributes_of(const struct schema_type *type)
 {
     json_t *properties = json_object();
     for (size_t i = 0; i < type->key_count; i++) {
-        (void)json_object_set_new(properties, type->keys[i], json_true());
+        json_t *value = holds_layers(type->keys[i]) ? json_pack("{s:s, s:{s:s}}", "type", "array",
+                                                                "items", "$ref", "#/$defs/layer")
+                                                    : json_true();
+        (void)json_object_set_new(properties, type->keys[i], value);
     }
     return properties;
 }

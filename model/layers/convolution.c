@@ -1,4 +1,4 @@
-/* conv2d and conv2d_transpose over images (N,H,W,C). */
+/* conv2d and conv2d_transpose over images (N,H,W,C); conv1d over sequences (N,T,C). */
 #include "model/layers/layer.h"
 
 #include <inttypes.h>
@@ -11,40 +11,65 @@ struct convolution {
     int64_t kernel[2];
     int64_t padding[2];
     bool same;
+    bool causal;
     struct window window;
 };
 
-/* `same`, `valid` or a number (or two) on both sides, as PyTorch's. */
-static void read_padding(struct layer *layer, struct convolution *c)
+/* `same`, `valid` or a number (or two) on both sides, as PyTorch's; `causal` for sequences. */
+static void read_padding(struct layer *layer, struct convolution *c, size_t choices)
 {
-    static const char *const NAMES[] = {"valid", "same"};
+    static const char *const NAMES[] = {"valid", "same", "causal"};
     const struct doc_node *node = doc_get(layer->attributes, "padding");
     int64_t number = 0;
     if (node != NULL && (node->kind == DOC_LIST || doc_int(node, &number))) {
         layer_read_pair(layer, "padding", 0, PADDING_MAX, c->padding);
     } else {
         int choice = 0;
-        layer_read_choice(layer, "padding", NAMES, sizeof NAMES / sizeof NAMES[0], &choice);
+        layer_read_choice(layer, "padding", NAMES, choices, &choice);
         c->same = choice == 1;
+        c->causal = choice == 2;
     }
 }
 
+/* What all three share; the caller checks the input. */
 static void read_convolution(struct layer *layer, struct convolution *c)
 {
     *c = (struct convolution){.window = {.stride = {1, 1}, .dilation = {1, 1}, .groups = 1}};
     layer_require(layer, "filters", "64");
     layer_require(layer, "kernel", "3");
     layer_read_int(layer, "filters", 1, FILTERS_MAX, &c->filters);
+    layer_read_int(layer, "groups", 1, FILTERS_MAX, &c->window.groups);
+}
+
+static void read_window2d(struct layer *layer, struct convolution *c)
+{
     layer_read_pair(layer, "kernel", 1, KERNEL_MAX, c->kernel);
     layer_read_pair(layer, "stride", 1, STRIDE_MAX, c->window.stride);
     layer_read_pair(layer, "dilation", 1, STRIDE_MAX, c->window.dilation);
-    read_padding(layer, c);
-    const struct shape *in = layer_shape(layer, 0);
-    if (in->rank != 4) {
-        char text[96];
-        layer_fail(layer, NULL, "takes images (height, width, channels), found %s",
-                   layer_sample_text(layer, 0, text, sizeof text));
+    read_padding(layer, c, 2);
+}
+
+/* A sequence is an image of height 1. */
+static void read_window1d(struct layer *layer, struct convolution *c)
+{
+    c->kernel[0] = 1;
+    layer_read_int(layer, "kernel", 1, KERNEL_MAX, &c->kernel[1]);
+    layer_read_int(layer, "stride", 1, STRIDE_MAX, &c->window.stride[1]);
+    layer_read_int(layer, "dilation", 1, STRIDE_MAX, &c->window.dilation[1]);
+    read_padding(layer, c, 3);
+    c->padding[0] = 0;
+}
+
+static bool check_groups(struct layer *layer, const struct convolution *c, int64_t channels)
+{
+    int64_t groups = c->window.groups;
+    if (layer->rc == CAM_OK && (channels % groups != 0 || c->filters % groups != 0)) {
+        layer_fail(layer, "groups",
+                   "groups is %" PRId64 ", it must divide the %" PRId64 " channels and the %" PRId64
+                   " filters",
+                   groups, channels, c->filters);
     }
+    return layer->rc == CAM_OK;
 }
 
 /* Pads an image of `size` so that a stride of s gives ceil(size / s), the odd one behind, as
@@ -56,8 +81,8 @@ static void set_padding(struct convolution *c, int axis, int64_t size)
     int64_t outputs = (size + w->stride[axis] - 1) / w->stride[axis];
     int64_t total = (outputs - 1) * w->stride[axis] + reach - size;
     total = total > 0 ? total : 0;
-    w->pad_before[axis] = c->same ? total / 2 : c->padding[axis];
-    w->pad_after[axis] = c->same ? total - total / 2 : c->padding[axis];
+    w->pad_before[axis] = c->same ? total / 2 : c->causal ? reach - 1 : c->padding[axis];
+    w->pad_after[axis] = c->same ? total - total / 2 : c->causal ? 0 : c->padding[axis];
 }
 
 /* The layer's weights and their initial values; one convention with PyTorch: fan_in is the second
@@ -73,35 +98,50 @@ static int weights(struct layer *layer, const struct layer_tensor *tensor, int64
     return layer_parameter(layer, &weight);
 }
 
+/* x is (N,H,W,C); the node of the whole layer goes to layer->out. */
+static void convolve(struct layer *layer, struct convolution *c, int x, enum export_layout layout)
+{
+    const struct shape in = graph_node(layer->call->graph, x)->shape;
+    int64_t inputs = in.dim[3] / c->window.groups;
+    int64_t window = c->kernel[0] * c->kernel[1];
+    const struct layer_tensor weight = {
+        .shape = {.rank = 4, .dim = {c->kernel[0], c->kernel[1], inputs, c->filters}},
+        .layout = layout};
+    struct weighted_tail tail = {.units = c->filters};
+    for (int i = 0; i < 2; i++) {
+        set_padding(c, i, in.dim[1 + i]);
+    }
+    int w = weights(layer, &weight, window * inputs, window * c->filters / c->window.groups, &tail);
+    weighted_finish(layer, graph_conv2d(layer->call->graph, x, w, &c->window), &tail);
+}
+
 void conv2d_build(struct layer *layer)
 {
     struct convolution c;
     read_convolution(layer, &c);
-    layer_read_int(layer, "groups", 1, FILTERS_MAX, &c.window.groups);
-    if (layer->rc != CAM_OK) {
+    read_window2d(layer, &c);
+    if (layer_takes_images(layer) && check_groups(layer, &c, layer_shape(layer, 0)->dim[3])) {
+        convolve(layer, &c, layer->inputs[0].node, EXPORT_CONV);
+    }
+}
+
+void conv1d_build(struct layer *layer)
+{
+    struct graph *graph = layer->call->graph;
+    struct convolution c;
+    read_convolution(layer, &c);
+    read_window1d(layer, &c);
+    if (!layer_takes_sequences(layer) || !check_groups(layer, &c, layer_shape(layer, 0)->dim[2])) {
         return;
     }
-    const struct shape *in = layer_shape(layer, 0);
-    int64_t groups = c.window.groups;
-    if (in->dim[3] % groups != 0 || c.filters % groups != 0) {
-        layer_fail(layer, "groups",
-                   "groups is %" PRId64 ", it must divide the %" PRId64 " channels and the %" PRId64
-                   " filters",
-                   groups, in->dim[3], c.filters);
-        return;
+    const int64_t *in = layer_shape(layer, 0)->dim;
+    const struct shape image = {.rank = 4, .dim = {in[0], 1, in[1], in[2]}};
+    convolve(layer, &c, graph_reshape(graph, layer->inputs[0].node, &image), EXPORT_CONV1D);
+    if (layer->out.node >= 0) {
+        const int64_t *d = graph_node(graph, layer->out.node)->shape.dim;
+        const struct shape out = {.rank = 3, .dim = {d[0], d[2], d[3]}};
+        layer->out.node = graph_reshape(graph, layer->out.node, &out);
     }
-    for (int i = 0; i < 2; i++) {
-        set_padding(&c, i, in->dim[1 + i]);
-    }
-    int64_t window = c.kernel[0] * c.kernel[1];
-    const struct layer_tensor weight = {
-        .shape = {.rank = 4, .dim = {c.kernel[0], c.kernel[1], in->dim[3] / groups, c.filters}},
-        .layout = EXPORT_CONV};
-    struct weighted_tail tail = {.units = c.filters};
-    int w =
-        weights(layer, &weight, window * (in->dim[3] / groups), window * c.filters / groups, &tail);
-    weighted_finish(layer, graph_conv2d(layer->call->graph, layer->inputs[0].node, w, &c.window),
-                    &tail);
 }
 
 /* The image that a convolution of this window would turn into the input. */
@@ -125,6 +165,7 @@ void conv2d_transpose_build(struct layer *layer)
     struct convolution c;
     int64_t output_padding[2] = {0, 0};
     read_convolution(layer, &c);
+    read_window2d(layer, &c);
     layer_read_pair(layer, "output_padding", 0, STRIDE_MAX, output_padding);
     for (int i = 0; i < 2; i++) {
         if (output_padding[i] > 0 && (c.same || output_padding[i] >= c.window.stride[i])) {
@@ -132,7 +173,7 @@ void conv2d_transpose_build(struct layer *layer)
                        "output_padding must be below the stride, and padding a number");
         }
     }
-    if (layer->rc != CAM_OK) {
+    if (!layer_takes_images(layer) || !check_groups(layer, &c, layer_shape(layer, 0)->dim[3])) {
         return;
     }
     const struct shape *in = layer_shape(layer, 0);
@@ -143,12 +184,13 @@ void conv2d_transpose_build(struct layer *layer)
                    in->dim[2]);
         return;
     }
+    int64_t outputs = c.filters / c.window.groups;
     int64_t window = c.kernel[0] * c.kernel[1];
     const struct layer_tensor weight = {
-        .shape = {.rank = 4, .dim = {c.kernel[0], c.kernel[1], c.filters, in->dim[3]}},
+        .shape = {.rank = 4, .dim = {c.kernel[0], c.kernel[1], outputs, in->dim[3]}},
         .layout = EXPORT_CONV_TRANSPOSE};
     struct weighted_tail tail = {.units = c.filters};
-    int w = weights(layer, &weight, window * c.filters, window * in->dim[3], &tail);
+    int w = weights(layer, &weight, window * outputs, window * in->dim[3] / c.window.groups, &tail);
     weighted_finish(
         layer,
         graph_conv2d_grad_input(layer->call->graph, layer->inputs[0].node, w, &c.window, &out),

@@ -1,11 +1,9 @@
-/* Layers that move numbers: reshape, flatten, upsample2d; and those that join: add, concat. */
+/* Layers that move numbers: reshape, flatten; and those that join: add, concat. */
 #include "model/layers/layer.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { SIZE_MAX_2D = 64 };
 
 /* "784 numbers (28, 28, 1)", or "784 numbers" where they stand in a row. */
 static const char *numbers_text(const struct shape *shape, int64_t count, char *out, size_t size)
@@ -77,32 +75,6 @@ void flatten_build(struct layer *layer)
         memcpy(layer->out.flattened, in->dim + 1, sizeof layer->out.flattened);
     }
     layer->out.node = graph_reshape(layer->call->graph, layer->inputs[0].node, &out);
-}
-
-/* Nearest: every pixel repeated. */
-void upsample2d_build(struct layer *layer)
-{
-    static const char *const WAYS[] = {"nearest"};
-    struct graph *graph = layer->call->graph;
-    int64_t size[2] = {2, 2};
-    int way = 0;
-    layer_read_pair(layer, "size", 1, SIZE_MAX_2D, size);
-    layer_read_choice(layer, "interpolation", WAYS, 1, &way);
-    const struct shape *in = layer_shape(layer, 0);
-    if (in->rank != 4) {
-        char text[96];
-        layer_fail(layer, NULL, "takes images (height, width, channels), found %s",
-                   layer_sample_text(layer, 0, text, sizeof text));
-    }
-    if (layer->rc != CAM_OK) {
-        return;
-    }
-    const int64_t *d = in->dim;
-    struct shape split = {.rank = 6, .dim = {d[0], d[1], 1, d[2], 1, d[3]}};
-    struct shape wide = {.rank = 6, .dim = {d[0], d[1], size[0], d[2], size[1], d[3]}};
-    struct shape out = {.rank = 4, .dim = {d[0], d[1] * size[0], d[2] * size[1], d[3]}};
-    int y = graph_reshape(graph, layer->inputs[0].node, &split);
-    layer->out.node = graph_reshape(graph, graph_broadcast(graph, y, &wide), &out);
 }
 
 static bool same_shapes(struct layer *layer, int free_axis)

@@ -13,7 +13,7 @@
 
 #include "model/layers/tensors.h"
 
-enum { LAYER_KEYS_MAX = 16, LAYER_NAME_SIZE = 256 };
+enum { LAYER_KEYS_MAX = 24, LAYER_NAME_SIZE = 256 };
 
 /* What train-mode normalisation saw of one call: the replicated stage makes running statistics of
  * it.  Nodes are (channels) tensors of the phase's graph. */
@@ -53,10 +53,23 @@ struct layer_value {
     int64_t image[3];     /* it will be reshaped to an image of H, W, C; 0: it will not */
 };
 
+/* A list of layers while it is built: a part's, or one inside a layer such as residual. */
+struct layer_scope {
+    const struct layer_scope *outer; /* NULL: the part's own list */
+    const struct layer_spec *layers;
+    int count;
+    const char *path;           /* before the names of layers: "generator", "generator.block" */
+    const char *unnamed_path;   /* before the positions of layers without a name */
+    struct layer_value input;   /* what the first layer reads */
+    struct layer_value *values; /* what the first `done` layers gave */
+    int done;
+};
+
 struct layer {
     struct part_call *call;
+    const struct layer_scope *scope;
     const struct layer_spec *spec;
-    int position;                      /* in the part's list */
+    int position;                      /* in its list */
     const struct doc_node *attributes; /* always a map, or NULL */
     char path[LAYER_NAME_SIZE];        /* "generator.0" or "generator.NAME" */
     struct layer_value inputs[NODE_INPUTS_MAX];
@@ -74,6 +87,15 @@ struct layer_type {
     bool keeps_form; /* elementwise or by channel: an image stays an image */
     void (*build)(struct layer *layer);
 };
+
+/* Builds the layers of a list, of which scope's first six fields are set; what the last one gave.
+ * CAM_INVALID with "FILE:LINE: ...". */
+CAM_CHECKED enum cam_code layers_build(struct part_call *call, struct layer_scope *scope,
+                                       struct layer_value *out, struct cam_err *err);
+/* The layer that `name` means to this one, and the path of its tensors; NULL where there is none.
+ */
+const struct layer_spec *layer_named(const struct layer *layer, const char *name,
+                                     char path_out[LAYER_NAME_SIZE]);
 
 /* The row of a type, or NULL; all names for "did you mean". */
 const struct layer_type *layer_find(const char *name);
@@ -104,8 +126,8 @@ struct layer_tensor {
 };
 int layer_parameter(struct layer *layer, const struct layer_tensor *tensor);
 int layer_buffer(struct layer *layer, const struct layer_tensor *tensor, int *slot_out);
-/* The random stream of this layer in this call. */
-uint32_t layer_stream(struct layer *layer);
+/* A random stream of this layer in this call; `label` tells several apart, NULL: the only one. */
+uint32_t layer_stream(struct layer *layer, const char *label);
 /* `initializer:` of weights whose units see fan_in values and feed fan_out; *plain_out where it is
  * PyTorch's default, which draws biases too. */
 struct initial layer_initializer(struct layer *layer, int64_t fan_in, int64_t fan_out,
@@ -115,43 +137,77 @@ struct initial layer_initializer(struct layer *layer, int64_t fan_in, int64_t fa
 const struct shape *layer_shape(const struct layer *layer, int input);
 const char *layer_sample_text(const struct layer *layer, int input, char *buffer, size_t size);
 
+/* Whether this is where the part ends and its end is left out: a sigmoid before a loss that is
+ * computed on logits. */
+bool layer_leaves_logits(const struct layer *layer);
+/* Fails unless the input is (N,H,W,C), or (N,T,C); whether it is. */
+bool layer_takes_images(struct layer *layer);
+bool layer_takes_sequences(struct layer *layer);
+
 /* Build functions by file. */
 void dense_build(struct layer *layer);
+void conv1d_build(struct layer *layer);
 void conv2d_build(struct layer *layer);
 void conv2d_transpose_build(struct layer *layer);
 void batch_norm_build(struct layer *layer);
+void layer_norm_build(struct layer *layer);
+void group_norm_build(struct layer *layer);
+void instance_norm_build(struct layer *layer);
 void reshape_build(struct layer *layer);
 void flatten_build(struct layer *layer);
 void upsample2d_build(struct layer *layer);
+void max_pool2d_build(struct layer *layer);
+void average_pool2d_build(struct layer *layer);
+void global_max_pool_build(struct layer *layer);
+void global_average_pool_build(struct layer *layer);
+void global_sum_pool_build(struct layer *layer);
 void add_build(struct layer *layer);
 void concat_build(struct layer *layer);
+void residual_build(struct layer *layer);
 void dropout_build(struct layer *layer);
-void relu_build(struct layer *layer);
-void leaky_relu_build(struct layer *layer);
-void tanh_build(struct layer *layer);
-void sigmoid_build(struct layer *layer);
+void activation_build(struct layer *layer);
 
-/* What follows a weighted layer's product: bias, `norm:`, `activation:`. */
+/* weighted.c: what follows a weighted layer's product: bias, `norm:`, `activation:`. */
 struct weighted_tail {
     int64_t units;
     struct initial bias;
 };
 void weighted_finish(struct layer *layer, int product, const struct weighted_tail *tail);
-bool weighted_has_bias(struct layer *layer);
 
-/* batch_norm of a node over all axes but the last; tensors PATH.prefix + "weight" and so on. */
+/* norm.c: x normalised; tensors PATH.prefix + "weight" and so on. */
 struct norm_options {
     const char *prefix; /* "" or "norm." */
-    double momentum;
+    double momentum;    /* of running statistics */
     double epsilon;
+    bool affine; /* a gain and a bias for each channel */
     struct initial gain;
 };
+/* PyTorch's defaults. */
+struct norm_options norm_defaults(const char *prefix);
+/* Gain and bias of the channels; 1 and 0 where not affine. */
+struct norm_tensors {
+    int gain;
+    int bias;
+};
+struct norm_tensors norm_tensors(struct layer *layer, int64_t channels,
+                                 const struct norm_options *options);
+/* Over the channels of each place. */
+int layer_norm_apply(struct layer *layer, int x, const struct norm_options *options);
+/* Over the places of each sample, by channel. */
+int instance_norm_apply(struct layer *layer, int x, const struct norm_options *options);
+/* batch_norm.c: over all axes but the last. */
 int batch_norm_apply(struct layer *layer, int x, const struct norm_options *options);
+/* What the replicated stage is to make of this call. */
+void statistic_keep(struct layer *layer, const struct statistic *statistic);
 
-/* activation.c */
-int activation_apply(struct graph *graph, int x, int activation);
-const char *const *activation_names(size_t *count_out); /* "none" is 0 */
+/* dropout.c: drops values of x (N,...) in training; `stream` tells apart those of one layer. */
+int dropout_apply(struct layer *layer, int x, double rate, const char *stream);
+
+/* activation.c.  Rows of the table count from 0, "none".  `suffix` begins the names of tensors. */
+int activation_apply(struct layer *layer, int x, int activation, const char *suffix);
+const char *const *activation_names(size_t *count_out);
 bool activation_is_sigmoid(int activation);
+/* x where it is positive, else x times the slope. */
 int leaky_relu_apply(struct graph *graph, int x, double slope);
 
 #endif

@@ -70,47 +70,76 @@ static enum cam_code attributes_of(const struct part_call *call, const struct la
     return doc_check_keys(given, spec->type, type->keys, count, err);
 }
 
-/* What the layers so far gave, by name. */
-struct results {
-    const struct part_call *call;
-    struct layer_value input;
-    struct layer_value *values; /* by position */
-    int count;
-};
-
-static enum cam_code find_value(const struct results *results, const struct layer_spec *spec,
-                                const char *name, struct layer_value *out, struct cam_err *err)
+/* The place in scope of the layer that `name` means, or -1. */
+static int place_of(const struct layer_scope *scope, const char *name)
 {
-    const struct part_spec *part = results->call->spec;
-    if (strcmp(name, results->call->input_name) == 0) {
-        *out = results->input;
-        return CAM_OK;
-    }
-    for (int i = 0; i < results->count; i++) {
-        if (part->layers[i].name != NULL && strcmp(part->layers[i].name, name) == 0) {
-            *out = results->values[i];
-            return CAM_OK;
+    for (int i = 0; i < scope->done; i++) {
+        if (scope->layers[i].name != NULL && strcmp(scope->layers[i].name, name) == 0) {
+            return i;
         }
     }
-    return doc_fail(results->call->job->file_name, spec->line, err,
-                    "input '%s' is neither a layer named above this one in %s nor '%s'", name,
-                    part->name, results->call->input_name);
+    return -1;
 }
 
-static enum cam_code find_inputs(const struct results *results, const struct layer_type *type,
-                                 struct layer *layer, struct cam_err *err)
+static void path_of(const struct layer_scope *scope, int place, char *out, size_t size)
+{
+    const char *name = scope->layers[place].name;
+    if (name != NULL) {
+        (void)snprintf(out, size, "%s.%s", scope->path, name);
+    } else {
+        (void)snprintf(out, size, "%s.%d", scope->unnamed_path, place);
+    }
+}
+
+const struct layer_spec *layer_named(const struct layer *layer, const char *name,
+                                     char path_out[LAYER_NAME_SIZE])
+{
+    for (const struct layer_scope *scope = layer->scope; scope != NULL; scope = scope->outer) {
+        int place = place_of(scope, name);
+        if (place >= 0) {
+            path_of(scope, place, path_out, LAYER_NAME_SIZE);
+            return &scope->layers[place];
+        }
+    }
+    return NULL;
+}
+
+static enum cam_code find_value(const struct layer *layer, const char *name,
+                                struct layer_value *out, struct cam_err *err)
+{
+    const struct layer_scope *part = layer->scope;
+    for (const struct layer_scope *scope = part; scope != NULL; scope = scope->outer) {
+        int place = place_of(scope, name);
+        if (place >= 0) {
+            *out = scope->values[place];
+            return CAM_OK;
+        }
+        part = scope;
+    }
+    if (strcmp(name, layer->call->input_name) == 0) {
+        *out = part->input;
+        return CAM_OK;
+    }
+    return doc_fail(layer->call->job->file_name, layer->spec->line, err,
+                    "input '%s' is neither a layer named above this one in %s nor '%s'", name,
+                    layer->call->spec->name, layer->call->input_name);
+}
+
+static enum cam_code find_inputs(const struct layer_type *type, struct layer *layer,
+                                 struct cam_err *err)
 {
     const struct layer_spec *spec = layer->spec;
+    const struct layer_scope *scope = layer->scope;
     enum cam_code rc = CAM_OK;
     if (spec->input_count > type->inputs_max) {
-        return doc_fail(results->call->job->file_name, spec->line, err,
+        return doc_fail(layer->call->job->file_name, spec->line, err,
                         "%s takes at most %d inputs, found %d", spec->type, type->inputs_max,
                         spec->input_count);
     }
     layer->input_count = spec->input_count == 0 ? 1 : spec->input_count;
-    layer->inputs[0] = results->count == 0 ? results->input : results->values[results->count - 1];
+    layer->inputs[0] = scope->done == 0 ? scope->input : scope->values[scope->done - 1];
     for (int i = 0; rc == CAM_OK && i < spec->input_count; i++) {
-        rc = find_value(results, spec, spec->inputs[i], &layer->inputs[i], err);
+        rc = find_value(layer, spec->inputs[i], &layer->inputs[i], err);
     }
     return rc;
 }
@@ -118,7 +147,7 @@ static enum cam_code find_inputs(const struct results *results, const struct lay
 static enum cam_code check_name(const struct part_call *call, const struct layer_spec *spec,
                                 struct cam_err *err)
 {
-    if (strcmp(spec->name, call->input_name) != 0) {
+    if (spec->name == NULL || strcmp(spec->name, call->input_name) != 0) {
         return CAM_OK;
     }
     return doc_fail(call->job->file_name, spec->line, err,
@@ -145,33 +174,43 @@ static enum cam_code build_layer(struct part_call *call, const struct layer_type
     return rc == CAM_OK ? CAM_OK : cam_fail(err, rc, "%s", graph_err.text);
 }
 
-enum cam_code part_build(struct part_call *call, int input, int *node_out, struct cam_err *err)
+enum cam_code layers_build(struct part_call *call, struct layer_scope *scope,
+                           struct layer_value *out, struct cam_err *err)
 {
-    const struct part_spec *spec = call->spec;
-    struct results results = {.call = call, .input = {.node = input}};
-    results.values =
-        cam_arena_alloc(call->tensors->arena, (size_t)spec->layer_count, sizeof *results.values);
-    if (results.values == NULL) {
-        return cam_fail(err, CAM_NO_MEMORY, "no memory for the layers of %s", spec->name);
+    scope->values =
+        cam_arena_alloc(call->tensors->arena, (size_t)scope->count, sizeof *scope->values);
+    if (scope->values == NULL) {
+        return cam_fail(err, CAM_NO_MEMORY, "no memory for the layers of %s", scope->path);
     }
-    for (int i = 0; i < spec->layer_count; i++) {
+    for (int i = 0; i < scope->count; i++) {
         const struct layer_type *type = NULL;
-        struct layer layer = {.call = call, .spec = &spec->layers[i], .position = i};
+        struct layer layer = {
+            .call = call, .scope = scope, .spec = &scope->layers[i], .position = i};
         enum cam_code rc = find_type(call, layer.spec, &type, err);
         rc = rc == CAM_OK ? attributes_of(call, layer.spec, type, &layer, err) : rc;
-        rc = rc == CAM_OK ? find_inputs(&results, type, &layer, err) : rc;
-        if (rc == CAM_OK && layer.spec->name != NULL) {
-            rc = check_name(call, layer.spec, err);
-            (void)snprintf(layer.path, sizeof layer.path, "%s.%s", spec->name, layer.spec->name);
-        } else {
-            (void)snprintf(layer.path, sizeof layer.path, "%s.%d", spec->name, i);
-        }
+        rc = rc == CAM_OK ? find_inputs(type, &layer, err) : rc;
+        rc = rc == CAM_OK ? check_name(call, layer.spec, err) : rc;
+        path_of(scope, i, layer.path, sizeof layer.path);
         rc = rc == CAM_OK ? build_layer(call, type, &layer, err) : rc;
         if (rc != CAM_OK) {
             return rc;
         }
-        results.values[results.count++] = layer.out;
+        scope->values[scope->done++] = layer.out;
     }
-    *node_out = results.values[results.count - 1].node;
+    *out = scope->values[scope->done - 1];
     return CAM_OK;
+}
+
+enum cam_code part_build(struct part_call *call, int input, int *node_out, struct cam_err *err)
+{
+    const struct part_spec *spec = call->spec;
+    struct layer_value out = {.node = NODE_NONE};
+    struct layer_scope scope = {.layers = spec->layers,
+                                .count = spec->layer_count,
+                                .path = spec->name,
+                                .unnamed_path = spec->name,
+                                .input = {.node = input}};
+    enum cam_code rc = layers_build(call, &scope, &out, err);
+    *node_out = out.node;
+    return rc;
 }

@@ -74,6 +74,7 @@ static struct walk (*const WALKS[])(const struct tensor_info *info) = {
     [EXPORT_MATRIX_FROM_IMAGE] = walk_from_image,
     [EXPORT_MATRIX_TO_IMAGE] = walk_to_image,
     [EXPORT_VECTOR_TO_IMAGE] = walk_vector,
+    [EXPORT_CONV1D] = walk_conv,
 };
 
 /* Visits the checkpoint's elements in order; at[i] is where each is in the arena. */
@@ -133,11 +134,15 @@ struct shape tensor_export_shape(const struct tensor_info *info)
 {
     static const int ORDER[] = {3, 2, 0, 1};
     struct shape shape = info->shape;
-    if (info->layout == EXPORT_CONV || info->layout == EXPORT_CONV_TRANSPOSE) {
+    bool line = info->layout == EXPORT_CONV1D;
+    if (line || info->layout == EXPORT_CONV || info->layout == EXPORT_CONV_TRANSPOSE) {
         for (int i = 0; i < 4; i++) {
             shape.dim[i] = info->shape.dim[ORDER[i]];
         }
-    } else if (shape.rank == 2) { /* every matrix is (out, in) there */
+        if (line) { /* of height 1, which is not said there */
+            shape = (struct shape){.rank = 3, .dim = {shape.dim[0], shape.dim[1], shape.dim[3]}};
+        }
+    } else if (shape.rank == 2 && info->layout != EXPORT_SAME) { /* matrices are (out, in) there */
         shape.dim[0] = info->shape.dim[1];
         shape.dim[1] = info->shape.dim[0];
     }

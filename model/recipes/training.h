@@ -36,6 +36,7 @@ enum export_layout {
     EXPORT_MATRIX_FROM_IMAGE, /* (H*W*C,out) -> (out,C*H*W): a dense layer behind flatten */
     EXPORT_MATRIX_TO_IMAGE,   /* (in,H*W*C) -> (C*H*W,in): a dense layer before reshape */
     EXPORT_VECTOR_TO_IMAGE,   /* (H*W*C) -> (C*H*W): its bias */
+    EXPORT_CONV1D,            /* (1,K,I,O) -> (O,I,K) */
 };
 
 struct tensor_info {
