@@ -1,0 +1,25 @@
+#!/usr/bin/env python3
+"""Writes the golden values that the tests of this folder compare with.
+
+    generate.py [FOLDER]      needs PyTorch; FOLDER is this file's own unless given
+
+Inputs and parameters are drawn in f32 and computed with in double; files say what golden.h says.
+"""
+import os
+import sys
+
+import torch
+
+from golden_file import write_all
+import golden_layers
+
+
+def main():
+    folder = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)
+    write_all(folder, "layers", golden_layers.cases())
+
+
+if __name__ == "__main__":
+    main()
