@@ -161,6 +161,47 @@ def convolutions():
                     lambda x, w, b: F.conv_transpose2d(x, w, b, 2)[:, :, 1:9, 1:7], **transpose)
 
 
+    yield conv_case("conv2d_transpose_groups", "filters: 6, kernel: 3, stride: 2, groups: 2", small,
+                    (4, 3, 3, 3), lambda x, w, b: F.conv_transpose2d(x, w, b, 2, groups=2),
+                    **transpose)
+    sequence = (2, 9, 4)
+    line = dict(kind="conv1d")
+    yield conv_case("conv1d", "filters: 3, kernel: 4, stride: 2, padding: 1", sequence, (3, 4, 4),
+                    lambda x, w, b: F.conv1d(x, w, b, 2, 1), **line)
+    yield conv_case("conv1d_same", "filters: 3, kernel: 3, padding: same", sequence, (3, 4, 3),
+                    lambda x, w, b: F.conv1d(x, w, b, padding="same"), **line)
+    yield conv_case("conv1d_causal", "filters: 3, kernel: 3, dilation: 2, padding: causal",
+                    sequence, (3, 4, 3),
+                    lambda x, w, b: F.conv1d(F.pad(x, (4, 0)), w, b, dilation=2), **line)
+    yield conv_case("conv1d_groups", "filters: 6, kernel: 2, groups: 2, use_bias: false", sequence,
+                    (6, 2, 2), lambda x, w, b: F.conv1d(x, w, b, groups=2), **line)
+
+
+def tails():
+    """norm and activation of weighted layers."""
+    def conv(x, t, bias="0.bias"):
+        return F.conv2d(nchw(x), t["0.weight"], t.get(bias), padding=1)
+    image = (2, 4, 3, 2)
+    options = "conv2d: {filters: 3, kernel: 3, padding: 1, "
+    weight = {"0.weight": (3, 2, 3, 3)}
+    yield layer_case(
+        "conv2d_batch_norm", [options + "norm: batch, activation: relu}"], image,
+        lambda x, t, training: nhwc(F.relu(F.batch_norm(
+            conv(x, t), t["0.norm.running_mean"], t["0.norm.running_var"], t["0.norm.weight"],
+            t["0.norm.bias"], training))),
+        dict(weight, **{"0.norm.weight": (3,), "0.norm.bias": (3,)}),
+        {"0.norm.running_mean": (3,), "0.norm.running_var": (3,)}, f32=1e-4)
+    yield layer_case(
+        "conv2d_layer_norm", [options + "norm: layer, activation: silu}"], image,
+        lambda x, t, _: F.silu(F.layer_norm(nhwc(conv(x, t)), (3,), t["0.norm.weight"],
+                                            t["0.norm.bias"])),
+        dict(weight, **{"0.bias": (3,), "0.norm.weight": (3,), "0.norm.bias": (3,)}), f32=1e-4)
+    yield layer_case(
+        "conv2d_instance_norm", [options + "norm: instance, activation: prelu}"], image,
+        lambda x, t, _: nhwc(F.prelu(F.instance_norm(conv(x, t)), t["0.activation.weight"])),
+        dict(weight, **{"0.activation.weight": (1,)}), f32=1e-4)
+
+
 def norms():
     def batch_norm(momentum, epsilon, channels_first=nchw, back=nhwc):
         return lambda x, t, training: back(F.batch_norm(
@@ -182,10 +223,90 @@ def norms():
             t["1.bias"], training).reshape(-1, 2, 2, 3)).flatten(1),
         {"1.weight": (12,), "1.bias": (12,)},
         {"1.running_mean": (12,), "1.running_var": (12,)}, f32=1e-4)
+    yield layer_case("batch_norm_not_affine", ["batch_norm: {affine: false}"], (3, 4, 2, 3),
+                     lambda x, t, training: nhwc(F.batch_norm(
+                         nchw(x), t["0.running_mean"], t["0.running_var"], training=training)), {},
+                     buffers, f32=1e-4)
+    yield from norms_of_samples()
+
+
+def norms_of_samples():
+    wide = {"0.weight": (6,), "0.bias": (6,)}
+    loose = dict(f32=1e-4)
+    yield layer_case("layer_norm", ["layer_norm"], (3, 4, 6),
+                     lambda x, t, _: F.layer_norm(x, (6,), t["0.weight"], t["0.bias"]), wide,
+                     **loose)
+    yield layer_case("layer_norm_features", ["layer_norm: {epsilon: 0.01}"], (5, 6),
+                     lambda x, t, _: F.layer_norm(x, (6,), t["0.weight"], t["0.bias"], 0.01), wide,
+                     **loose)
+    yield layer_case("layer_norm_not_affine", ["layer_norm: {affine: false}"], (5, 6),
+                     lambda x, t, _: F.layer_norm(x, (6,)), **loose)
+    yield layer_case(
+        "flatten_layer_norm", ["flatten", "layer_norm"], (3, 2, 3, 2),
+        lambda x, t, _: nhwc(F.layer_norm(nchw(x).flatten(1), (12,), t["1.weight"], t["1.bias"])
+                             .reshape(-1, 2, 2, 3)).flatten(1),
+        {"1.weight": (12,), "1.bias": (12,)}, **loose)
+    yield layer_case("group_norm", ["group_norm: 3"], (2, 3, 4, 6),
+                     lambda x, t, _: nhwc(F.group_norm(nchw(x), 3, t["0.weight"], t["0.bias"])),
+                     wide, **loose)
+    yield layer_case("group_norm_sequence", ["group_norm: {groups: 2, epsilon: 0.001}"], (2, 5, 6),
+                     lambda x, t, _: nhwc(F.group_norm(nchw(x), 2, t["0.weight"], t["0.bias"],
+                                                       0.001)), wide, **loose)
+    yield layer_case("instance_norm", ["instance_norm"], (2, 3, 4, 3),
+                     lambda x, t, _: nhwc(F.instance_norm(nchw(x))), **loose)
+    yield layer_case("instance_norm_affine", ["instance_norm: {affine: true}"], (2, 5, 6),
+                     lambda x, t, _: nhwc(F.instance_norm(nchw(x), weight=t["0.weight"],
+                                                          bias=t["0.bias"])), wide, **loose)
+
+
+def pools():
+    image = (2, 7, 6, 3)
+    def case(name, layer, function, shape=image):
+        return layer_case(name, [layer], shape, lambda x, t, _: nhwc(function(nchw(x))),
+                          second=False)
+    def vector(name, layer, function, shape=image):
+        return layer_case(name, [layer], shape, lambda x, t, _: function(x.flatten(1, -2)))
+    yield case("max_pool2d", "max_pool2d", lambda x: F.max_pool2d(x, 2))
+    yield case("max_pool2d_options", "max_pool2d: {size: [3, 2], stride: [2, 1], padding: 1}",
+               lambda x: F.max_pool2d(x, (3, 2), (2, 1), 1))
+    yield case("max_pool2d_same", "max_pool2d: {size: 3, stride: 2, padding: same}",
+               lambda x: F.max_pool2d(F.pad(x, (0, 1, 1, 1), value=float("-inf")), 3, 2))
+    yield case("average_pool2d", "average_pool2d", lambda x: F.avg_pool2d(x, 2))
+    yield case("average_pool2d_options", "average_pool2d: {size: 3, stride: [2, 1], padding: 1}",
+               lambda x: F.avg_pool2d(x, 3, (2, 1), 1))
+    def same(x):
+        sums, counts = (F.avg_pool2d(F.pad(y, (0, 1, 1, 1)), 3, 2)
+                        for y in (x, torch.ones_like(x)))
+        return sums / counts
+    yield case("average_pool2d_same", "average_pool2d: {size: 3, stride: 2, padding: same}", same)
+    yield vector("global_max_pool", "global_max_pool", lambda x: x.max(1)[0])
+    yield vector("global_average_pool", "global_average_pool", lambda x: x.mean(1))
+    yield vector("global_sum_pool", "global_sum_pool", lambda x: x.sum(1))
+    yield vector("global_max_pool_sequence", "global_max_pool", lambda x: x.max(1)[0], (2, 5, 3))
+    yield vector("global_average_pool_sequence", "global_average_pool", lambda x: x.mean(1),
+                 (2, 5, 3))
 
 
 def forms():
     image = (2, 3, 4, 2)
+    yield layer_case("upsample2d_bilinear", ["upsample2d: {size: [2, 3], interpolation: bilinear}"],
+                     image, lambda x, t, _: nhwc(F.interpolate(
+                         nchw(x), scale_factor=(2.0, 3.0), mode="bilinear")), second=False)
+    yield layer_case(
+        "residual", ["residual: {body: [{conv2d: {filters: 2, kernel: 3, padding: 1, "
+                     "activation: tanh}}, {conv2d: {name: last, filters: 2, kernel: 1}}]}"], image,
+        lambda x, t, _: x + nhwc(F.conv2d(torch.tanh(F.conv2d(
+            nchw(x), t["0.0.weight"], t["0.0.bias"], padding=1)), t["0.last.weight"],
+            t["0.last.bias"])),
+        {"0.0.weight": (2, 2, 3, 3), "0.0.bias": (2,), "0.last.weight": (2, 2, 1, 1),
+         "0.last.bias": (2,)})
+    yield layer_case(
+        "residual_shortcut",
+        ["residual: {name: block, body: [{dense: {units: 5, activation: sigmoid}}], "
+         "shortcut: [{dense: {units: 5, use_bias: false}}], activation: elu}"], (4, 3),
+        lambda x, t, _: F.elu(torch.sigmoid(F.linear(x, t["block.0.weight"], t["block.0.bias"]))
+                              + F.linear(x, t["block.shortcut.0.weight"])),
+        {"block.0.weight": (5, 3), "block.0.bias": (5,), "block.shortcut.0.weight": (5, 3)})
     yield layer_case("reshape", ["reshape: [4, -1]"], image,
                      lambda x, t, _: x.reshape(2, 4, 6), second=False)
     yield layer_case("flatten", ["flatten"], image, lambda x, t, _: x.flatten(1), second=False)
@@ -211,10 +332,34 @@ def activations():
     yield case("relu", "relu", F.relu)
     yield case("leaky_relu", "leaky_relu", lambda x: F.leaky_relu(x, 0.2))
     yield case("leaky_relu_slope", "leaky_relu: 0.05", lambda x: F.leaky_relu(x, 0.05))
+    yield case("relu6", "relu6", F.relu6, low=-9.0, high=9.0)
+    yield case("elu", "elu: 0.7", lambda x: F.elu(x, 0.7))
+    yield case("celu", "celu: 0.5", lambda x: F.celu(x, 0.5))
+    yield case("selu", "selu", F.selu)
+    yield case("gelu", "gelu", F.gelu)
+    yield case("gelu_approximate", "gelu: {approximate: tanh}", lambda x: F.gelu(x, approximate="tanh"))
+    yield case("gelu_tanh", "gelu_tanh", lambda x: F.gelu(x, approximate="tanh"))
+    yield case("silu", "silu", F.silu)
+    yield case("mish", "mish", F.mish)
+    yield case("softplus", "softplus", F.softplus)
+    yield case("softsign", "softsign", F.softsign)
+    # Written out: PyTorch has no second derivative of F.hardsigmoid, and its first one multiplies
+    # by a sixth of single precision.
+    yield case("hard_sigmoid", "hard_sigmoid", lambda x: F.relu6(x + 3) / 6, low=-6.0, high=6.0)
+    yield case("hard_swish", "hard_swish", lambda x: x * F.relu6(x + 3) / 6, low=-6.0, high=6.0)
+    yield case("hard_swish_first", "hard_swish", F.hardswish, low=-6.0, high=6.0, second=False)
+    yield case("softmax", "softmax", lambda x: F.softmax(x, -1))
+    yield layer_case("prelu", ["prelu"], (4, 9), lambda x, t, _: F.prelu(x, t["0.weight"]),
+                     {"0.weight": (1,)})
+    yield layer_case("prelu_by_channel", ["prelu: {by_channel: true}"], (2, 3, 2, 4),
+                     lambda x, t, _: nhwc(F.prelu(nchw(x), t["0.weight"])), {"0.weight": (4,)})
+    yield layer_case("flatten_prelu", ["flatten", "prelu: {by_channel: true}"], (2, 3, 2, 2),
+                     lambda x, t, _: nhwc(F.prelu(nchw(x).flatten(1), t["1.weight"])
+                                          .reshape(-1, 2, 3, 2)).flatten(1), {"1.weight": (12,)})
     yield case("tanh", "tanh", torch.tanh)
     yield case("sigmoid", "sigmoid", torch.sigmoid)
 
 
 def cases():
-    for group in (weighted, norms, forms, activations):
+    for group in (weighted, tails, norms, pools, forms, activations):
         yield from group()
