@@ -33,10 +33,13 @@ static enum cam_code read_data_shape(const struct job_file *job, struct data_sha
     if (rc == CAM_OK) {
         const struct source_info *info = source_info(source);
         *out = (struct data_shape){.count = info->count,
+                                   .validation_count = info->validation_count,
                                    .height = info->height,
                                    .width = info->width,
                                    .channels = info->channels,
-                                   .classes = info->classes};
+                                   .classes = info->classes,
+                                   .length = info->length,
+                                   .set_bytes = info->set_bytes};
         source_close(source);
     }
     return rc;

@@ -135,6 +135,9 @@ static enum cam_code check_whole(const struct admission *admission, const struct
     }
     const struct source_info *info = source_info(source);
     struct data_shape shape = {.count = info->count,
+                               .validation_count = info->validation_count,
+                               .length = info->length,
+                               .set_bytes = info->set_bytes,
                                .height = info->height,
                                .width = info->width,
                                .channels = info->channels,

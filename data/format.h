@@ -29,17 +29,20 @@ struct source_format {
     enum cam_code (*load)(void *state, struct cam_err *err);
     const char *load_role; /* of the file that load reads, or NULL */
     /* index is in range. */
-    void (*read)(const void *state, int64_t index, float *pixels, int32_t *label_out);
+    void (*read)(const void *state, int64_t index, float *values, float *labels);
     void (*close)(void *state);
     /* The files that a spec names; returns how many. */
     int (*files)(const struct data_spec *spec, struct format_file out[FORMAT_FILES_MAX]);
     /* What identifies the data beside the files, as a new JSON object; NULL when memory is short.
      */
     json_t *(*describe)(const struct data_spec *spec);
+    /* As source_vocabulary, as a new object; NULL where there is none. */
+    json_t *(*vocabulary)(const void *state);
 };
 
 extern const struct source_format IDX_FORMAT;
 extern const struct source_format GLYPHS_FORMAT;
+extern const struct source_format TEXT_FORMAT;
 
 /* A byte of a grey or colour value as the float that networks see: 0 is -1, 255 is 1. */
 float format_pixel(uint8_t value);

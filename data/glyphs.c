@@ -228,7 +228,7 @@ static enum cam_code glyphs_load(void *state, struct cam_err *err)
     return CAM_OK;
 }
 
-static void glyphs_read(const void *state, int64_t index, float *pixels, int32_t *label_out)
+static void glyphs_read(const void *state, int64_t index, float *values, float *labels)
 {
     const struct glyphs *glyphs = state;
     uint8_t image[SIDE * SIDE];
@@ -240,9 +240,9 @@ static void glyphs_read(const void *state, int64_t index, float *pixels, int32_t
         draw_stroke(image, &hand, &GLYPHS[label].strokes[i], &dice);
     }
     for (int i = 0; i < SIDE * SIDE; i++) {
-        pixels[i] = format_pixel(image[i]);
+        values[i] = format_pixel(image[i]);
     }
-    *label_out = label;
+    *labels = (float)label;
 }
 
 static int glyphs_files(const struct data_spec *spec, struct format_file out[FORMAT_FILES_MAX])

@@ -369,7 +369,8 @@ static enum cam_code idx_open(const struct data_spec *spec, void **state_out,
         *info = (struct source_info){.count = h->dim[0],
                                      .height = h->dims == 2 ? 1 : h->dim[1],
                                      .width = h->dim[h->dims == 2 ? 1 : 2],
-                                     .channels = h->dims == 4 ? h->dim[3] : 1};
+                                     .channels = h->dims == 4 ? h->dim[3] : 1,
+                                     .set_bytes = h->value_bytes};
         if (idx->sample_bytes > SAMPLE_BYTES_MAX) {
             rc = cam_fail(err, CAM_INVALID,
                           "data images %s: %" PRId64 " values a sample, at most %" PRId64,
@@ -410,14 +411,14 @@ static enum cam_code idx_load(void *state, struct cam_err *err)
     return bring_images(state, err);
 }
 
-static void idx_read(const void *state, int64_t index, float *pixels, int32_t *label_out)
+static void idx_read(const void *state, int64_t index, float *values, float *labels)
 {
     const struct idx *idx = state;
     const uint8_t *from = idx->pixels + index * idx->sample_bytes;
     for (int64_t i = 0; i < idx->sample_bytes; i++) {
-        pixels[i] = format_pixel(from[i]);
+        values[i] = format_pixel(from[i]);
     }
-    *label_out = idx->labels != NULL ? idx->labels[index] : -1;
+    *labels = idx->labels != NULL ? (float)idx->labels[index] : -1.0F;
 }
 
 static int idx_files(const struct data_spec *spec, struct format_file out[FORMAT_FILES_MAX])
@@ -426,6 +427,12 @@ static int idx_files(const struct data_spec *spec, struct format_file out[FORMAT
     out[count++] = (struct format_file){.role = "images", .path = spec->images};
     if (spec->labels != NULL) {
         out[count++] = (struct format_file){.role = "labels", .path = spec->labels};
+    }
+    if (spec->validation_images != NULL) {
+        out[count++] =
+            (struct format_file){.role = "validation.images", .path = spec->validation_images};
+        out[count++] =
+            (struct format_file){.role = "validation.labels", .path = spec->validation_labels};
     }
     return count;
 }

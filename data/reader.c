@@ -23,7 +23,7 @@ enum cam_code reader_open(struct reader *reader, enum reader_use use, struct cam
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
         (void)close(fd);
         return cam_fail(err, CAM_INVALID,
-                        "data %s %s: no regular file, an IDX file is expected, gzipped or not",
+                        "data %s %s: no regular file, which is expected, gzipped or not",
                         reader->role, reader->path);
     }
     reader->gz = gzdopen(fd, "rb");

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "data/format.h"
+#include "data/permutation.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -16,13 +17,21 @@
 static const struct source_format *const FORMATS[] = {
     [DATA_GLYPHS] = &GLYPHS_FORMAT,
     [DATA_IDX] = &IDX_FORMAT,
+    [DATA_TEXT] = &TEXT_FORMAT,
 };
 _Static_assert(sizeof FORMATS / sizeof FORMATS[0] == DATA_FORMAT_COUNT, "every format needs a row");
+
+/* Of the split by data.validation_fraction: which samples are kept out depends on how many there
+ * are and on nothing else. */
+#define SPLIT_SEED UINT64_C(0x76616c6964617465)
 
 struct source {
     const struct source_format *format;
     void *state;
+    void *validation; /* state of the files of data.validation, or NULL */
     struct source_info info;
+    bool splits; /* samples are reached through `split` */
+    struct permutation split;
     bool loaded;
 };
 
@@ -31,6 +40,56 @@ struct source {
 float format_pixel(uint8_t value)
 {
     return (float)(value * 2 - 255) / 255.0F;
+}
+
+/* The last of the samples in a keyed order are for validation. */
+static enum cam_code split_samples(struct source *source, const struct data_spec *spec,
+                                   const char **role_out, struct cam_err *err)
+{
+    int64_t whole = source->info.count;
+    int64_t kept_out = (int64_t)((double)whole * spec->validation_fraction);
+    if (kept_out < 1 || kept_out >= whole) {
+        *role_out = "validation_fraction";
+        return cam_fail(err, CAM_INVALID,
+                        "data.validation_fraction %g of %" PRId64 " samples are %" PRId64
+                        "; at least one is needed for validation and one for training",
+                        spec->validation_fraction, whole, kept_out);
+    }
+    permutation_init(&source->split, (uint64_t)whole, SPLIT_SEED, 0);
+    source->splits = true;
+    source->info.count = whole - kept_out;
+    source->info.validation_count = kept_out;
+    return CAM_OK;
+}
+
+/* Files of their own, of images of the same size. */
+static enum cam_code open_validation(struct source *source, const struct data_spec *spec,
+                                     const char **role_out, struct cam_err *err)
+{
+    const char *role = NULL;
+    struct source_info *info = &source->info;
+    struct source_info found = {0};
+    struct data_spec other = {.format = spec->format,
+                              .images = spec->validation_images,
+                              .labels = spec->validation_labels};
+    enum cam_code rc = source->format->open(&other, &source->validation, &found, &role, err);
+    *role_out =
+        role != NULL && strcmp(role, "labels") == 0 ? "validation.labels" : "validation.images";
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    if (found.height != info->height || found.width != info->width ||
+        found.channels != info->channels) {
+        return cam_fail(err, CAM_INVALID,
+                        "data images %s: %" PRId64 " x %" PRId64 " x %" PRId64
+                        ", those to train on are %" PRId64 " x %" PRId64 " x %" PRId64,
+                        spec->validation_images, found.height, found.width, found.channels,
+                        info->height, info->width, info->channels);
+    }
+    info->validation_count = found.count;
+    info->classes = found.classes > info->classes ? found.classes : info->classes;
+    info->set_bytes += found.set_bytes;
+    return CAM_OK;
 }
 
 static enum cam_code open_spec(const struct data_spec *spec, struct source **out,
@@ -44,6 +103,15 @@ static enum cam_code open_spec(const struct data_spec *spec, struct source **out
     enum cam_code rc = source->format->open(spec, &source->state, &source->info, role_out, err);
     if (rc != CAM_OK) {
         cam_free(source);
+        return rc;
+    }
+    if (spec->validation_images != NULL) {
+        rc = open_validation(source, spec, role_out, err);
+    } else if (spec->validation_fraction > 0) {
+        rc = split_samples(source, spec, role_out, err);
+    }
+    if (rc != CAM_OK) {
+        source_close(source);
         return rc;
     }
     *out = source;
@@ -81,6 +149,9 @@ void source_close(struct source *source)
 {
     if (source != NULL) {
         source->format->close(source->state);
+        if (source->validation != NULL) {
+            source->format->close(source->validation);
+        }
         cam_free(source);
     }
 }
@@ -115,6 +186,9 @@ enum cam_code source_load(struct source *source, struct cam_err *err)
         return CAM_OK;
     }
     enum cam_code rc = source->format->load(source->state, err);
+    if (rc == CAM_OK && source->validation != NULL) {
+        rc = source->format->load(source->validation, err);
+    }
     source->loaded = rc == CAM_OK;
     return rc;
 }
@@ -131,16 +205,39 @@ enum cam_code source_load_job(struct source *source, const struct job_file *job,
     return rc;
 }
 
-enum cam_code source_read(const struct source *source, int64_t index, float *pixels,
-                          int32_t *label_out, struct cam_err *err)
+enum cam_code source_read(const struct source *source, int64_t index, float *values, float *labels,
+                          struct cam_err *err)
 {
     assert(source->loaded);
-    if (index < 0 || index >= source->info.count) {
+    const struct source_info *info = &source->info;
+    if (index < 0 || index >= info->count + info->validation_count) {
         return cam_fail(err, CAM_INTERNAL, "sample %" PRId64 " of a source that has %" PRId64,
-                        index, source->info.count);
+                        index, info->count + info->validation_count);
     }
-    source->format->read(source->state, index, pixels, label_out);
+    const void *state = source->state;
+    if (source->validation != NULL && index >= info->count) {
+        state = source->validation;
+        index -= info->count;
+    } else if (source->splits) {
+        index = (int64_t)permutation_at(&source->split, (uint64_t)index);
+    }
+    source->format->read(state, index, values, labels);
     return CAM_OK;
+}
+
+enum cam_code source_vocabulary(const struct source *source, char **json_out, struct cam_err *err)
+{
+    *json_out = NULL;
+    if (source->format->vocabulary == NULL) {
+        return CAM_OK;
+    }
+    json_t *object = source->format->vocabulary(source->state);
+    char *text = json_dumps(object, JSON_COMPACT);
+    json_decref(object);
+    *json_out = text != NULL ? cam_strdup(text) : NULL;
+    free(text);
+    return *json_out != NULL ? CAM_OK
+                             : cam_fail(err, CAM_NO_MEMORY, "the vocabulary: out of memory");
 }
 
 /* Size and time are of the file whose bytes are digested, whatever its name means meanwhile. */

@@ -20,12 +20,27 @@ struct source;
 
 /* What the headers say. */
 struct source_info {
-    int64_t count;  /* samples */
-    int64_t height; /* pixels */
-    int64_t width;  /* pixels */
+    int64_t count;            /* samples to train on */
+    int64_t validation_count; /* samples to judge by */
+    int64_t height;           /* pixels */
+    int64_t width;            /* pixels */
     int64_t channels;
-    int64_t classes; /* 0: no labels */
+    int64_t classes; /* of labels, or tokens of the vocabulary; 0: no labels */
+    int64_t length;  /* of text: tokens a sample, and then no height, width, channels; 0: images */
+    int64_t set_bytes; /* that source_load holds in memory */
 };
+
+/* Floats of a sample: an image, or the tokens of a window; and of its labels: its class, or the
+ * token that follows each. */
+static inline int64_t source_value_floats(const struct source_info *info)
+{
+    return info->length > 0 ? info->length : info->height * info->width * info->channels;
+}
+
+static inline int64_t source_label_floats(const struct source_info *info)
+{
+    return info->length > 0 ? info->length : 1;
+}
 
 /* Opens and checks headers; errors name the file, what was found and what is allowed. */
 CAM_CHECKED enum cam_code source_open(const struct data_spec *spec, struct source **out,
@@ -56,9 +71,15 @@ CAM_CHECKED enum cam_code source_load_job(struct source *source, const struct jo
 CAM_CHECKED enum cam_code source_preload(struct source *source, const char *folder,
                                          struct cam_err *err);
 
-/* Sample index as (H,W,C) floats in [-1, 1] into pixels; its class (or -1) into *label_out. */
-CAM_CHECKED enum cam_code source_read(const struct source *source, int64_t index, float *pixels,
-                                      int32_t *label_out, struct cam_err *err);
+/* Sample `index` into values: an image (H,W,C) in [-1, 1], or tokens (T); its class (or -1), or the
+ * tokens that follow, into labels.  Samples to judge by stand behind the `count` to train on. */
+CAM_CHECKED enum cam_code source_read(const struct source *source, int64_t index, float *values,
+                                      float *labels, struct cam_err *err);
+
+/* What tokens mean, as JSON ({"kind":"characters","tokens":["\n"," ","a",…]}, a token's index is
+ * its number), which ends with cam_free; NULL where samples are not text. */
+CAM_CHECKED enum cam_code source_vocabulary(const struct source *source, char **json_out,
+                                            struct cam_err *err);
 
 /* One line of JSON that identifies the data: for each file its path, size, mtime and, with
  * whole, the digest of its bytes.  Equal text = same data.  Ends with cam_free. */

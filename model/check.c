@@ -122,11 +122,34 @@ static enum cam_code plan_phase(struct planning *planning, const struct phase *p
     return rc;
 }
 
+static enum cam_code plan_evaluation(struct planning *planning, struct cam_err *err)
+{
+    const struct evaluation *evaluation = &planning->training->evaluation;
+    struct plan_output outputs[EVALUATION_METRICS_MAX];
+    struct plan *plan = NULL;
+    if (evaluation->graph == NULL) {
+        return CAM_OK;
+    }
+    for (int i = 0; i < evaluation->metric_count; i++) {
+        outputs[i] = (struct plan_output){evaluation->nodes[i], evaluation->metrics[i].offset};
+    }
+    enum cam_code rc =
+        make_plan(planning, evaluation->graph, outputs, evaluation->metric_count, &plan, err);
+    if (rc == CAM_OK && plan->activation_floats > planning->plans.activation_floats) {
+        planning->plans.activation_floats = plan->activation_floats;
+    }
+    plan_destroy(plan);
+    return rc;
+}
+
 static enum cam_code plan_sample(struct planning *planning, struct cam_err *err)
 {
     const struct training *t = planning->training;
     const struct plan_output output = {.node = t->sample_node};
     struct plan *plan = NULL;
+    if (t->sample == NULL) {
+        return CAM_OK;
+    }
     enum cam_code rc = make_plan(planning, t->sample, &output, 1, &plan, err);
     if (rc == CAM_OK) {
         planning->plans.sample_activation_floats = plan->activation_floats;
@@ -157,10 +180,6 @@ static void count_figures(const struct planning *planning, const struct job_file
     const struct memory_request request = {.training = t,
                                            .data = data,
                                            .plans = planning->plans,
-                                           .set_bytes = job->data.format == DATA_GLYPHS
-                                                            ? 0
-                                                            : data->count * data->height *
-                                                                  data->width * data->channels,
                                            .ranks = (int)job->resources.ranks_min,
                                            .lanes = lanes};
     for (int i = 0; i < t->parameter_count; i++) {
@@ -193,6 +212,7 @@ enum cam_code model_check(const struct job_file *job, const struct data_shape *d
     for (int i = 0; rc == CAM_OK && i < training->phase_count; i++) {
         rc = plan_phase(&planning, &training->phases[i], err);
     }
+    rc = rc == CAM_OK ? plan_evaluation(&planning, err) : rc;
     rc = rc == CAM_OK ? plan_sample(&planning, err) : rc;
     if (rc == CAM_OK) {
         count_figures(&planning, job, data, lanes < 1 ? 1 : lanes);

@@ -13,12 +13,26 @@
 
 /* What check needs to know of the data (data/source.h reads it). */
 struct data_shape {
-    int64_t count;
+    int64_t count;            /* samples to train on */
+    int64_t validation_count; /* samples to judge by */
     int64_t height;
     int64_t width;
     int64_t channels;
-    int64_t classes;
+    int64_t classes;   /* of labels, or tokens of the vocabulary; 0: no labels */
+    int64_t length;    /* of text: tokens a sample; 0: images */
+    int64_t set_bytes; /* held in memory while training; 0: samples are made as they are read */
 };
+
+/* Floats of one sample, and of its labels: a class, or the next token of each. */
+static inline int64_t data_value_floats(const struct data_shape *data)
+{
+    return data->length > 0 ? data->length : data->height * data->width * data->channels;
+}
+
+static inline int64_t data_label_floats(const struct data_shape *data)
+{
+    return data->length > 0 ? data->length : 1;
+}
 
 struct job_figures {
     int64_t steps_per_epoch;

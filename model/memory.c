@@ -97,7 +97,8 @@ static int64_t checkpoint_floats(const struct memory_request *request)
         int64_t floats = shape_count(&t->buffers[i].shape);
         largest = floats > largest ? floats : largest;
     }
-    int64_t images = shape_count(&graph_node(t->sample, t->sample_node)->shape);
+    int64_t images =
+        t->sample == NULL ? 0 : shape_count(&graph_node(t->sample, t->sample_node)->shape);
     return t->parameter_floats + t->buffer_floats + largest + state_floats(t, 1) +
            request->plans.sample_activation_floats + images + images / FLOAT_BYTES;
 }
@@ -119,7 +120,9 @@ void memory_of_rank(const struct memory_request *request, struct job_figures *ou
     }
     int64_t output = largest_output(t, &tail);
     int64_t chunk = (1 + most_states(t)) * (int64_t)MEMORY_CHUNK_BLOCKS * BLOCK_FLOATS;
-    int64_t pixels = data->height * data->width * data->channels;
+    int64_t row = data_value_floats(data) + data_label_floats(data);
+    int64_t batches = MEMORY_RING * most * t->rows * row;
+    int64_t judged = t->evaluation.graph == NULL ? 0 : lanes * t->rows * (row + 1);
     out->parameter_bytes = (t->parameter_floats + t->buffer_floats) * FLOAT_BYTES;
     out->state_bytes =
         (state_floats(t, request->ranks) + table_floats(t, request->ranks) + norm_floats(t)) *
@@ -128,8 +131,7 @@ void memory_of_rank(const struct memory_request *request, struct job_figures *ou
     int64_t lane = request->plans.activation_floats + request->plans.scratch_floats + chunk;
     out->activation_bytes = lanes * lane * FLOAT_BYTES;
     out->packed_bytes = request->plans.packed_floats * FLOAT_BYTES;
-    out->data_bytes =
-        request->set_bytes + MEMORY_RING * most * t->rows * (pixels + 1) * FLOAT_BYTES;
+    out->data_bytes = data->set_bytes + (batches + judged) * FLOAT_BYTES;
     out->checkpoint_bytes = checkpoint_floats(request) * FLOAT_BYTES;
     out->rank_bytes = out->parameter_bytes + out->state_bytes + out->gradient_bytes +
                       out->activation_bytes + out->packed_bytes + out->data_bytes +

@@ -26,7 +26,6 @@ struct memory_request {
     const struct training *training;
     const struct data_shape *data;
     struct memory_plans plans;
-    int64_t set_bytes; /* of the decoded set in memory; 0: samples are made as they are read */
     int ranks;
     int lanes; /* that a rank has; it uses at most as many as it has shards */
 };

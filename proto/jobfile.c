@@ -94,11 +94,14 @@ static enum cam_code check_keys(const struct reading *r, struct cam_err *err)
                 names[count++] = name;
             }
         }
-        for (size_t i = 1; section[0] == '\0' && i < section_count; i++) {
-            names[count++] = sections[i].path;
+        for (size_t i = 1; i < section_count && count < SECTION_KEYS_MAX; i++) {
+            const char *name = jobfile_section_in(&sections[i], section);
+            if (name != NULL) {
+                names[count++] = name;
+            }
         }
         const struct doc_node *map =
-            section[0] == '\0' ? r->job->root : doc_get(r->job->root, section);
+            section[0] == '\0' ? r->job->root : node_at(r->job->root, section);
         rc = doc_check_keys(map, section[0] == '\0' ? "the job file" : section, names, count, err);
     }
     return rc;
@@ -125,6 +128,71 @@ static enum cam_code check_format_keys(const struct reading *r, struct cam_err *
                                 "%s with data.format %s, it belongs to %s only", keys[i].path,
                                 format, keys[i].only_format);
         }
+    }
+    return CAM_OK;
+}
+
+/* Which recipe it is, and the keys that another kind has, and those that this one needs. */
+static enum cam_code check_kind(const struct reading *r, struct cam_err *err)
+{
+    struct job_file *job = r->job;
+    const char *kind = job_kind_name(job->kind);
+    if (doc_get(job->root, "recipe") == NULL) {
+        job->recipe = RECIPE_GAN;
+    }
+    if (job_recipe_kind(job->recipe) != job->kind) {
+        struct cam_text allowed = {0};
+        for (int i = 0; i < RECIPE_COUNT; i++) {
+            if (job_recipe_kind((enum job_recipe)i) == job->kind) {
+                cam_text_add(&allowed, "%s%s", allowed.size > 0 ? ", " : "",
+                             job_recipe_name((enum job_recipe)i));
+            }
+        }
+        const char *names = allowed.bytes != NULL ? allowed.bytes : "";
+        enum cam_code rc =
+            doc_get(job->root, "recipe") == NULL
+                ? jobfile_fail(job, "kind", err, "recipe is missing, kind %s needs it: %s", kind,
+                               names)
+                : jobfile_fail(job, "recipe", err,
+                               "recipe %s with kind %s, it belongs to %s; allowed: %s",
+                               job_recipe_name(job->recipe), kind,
+                               job_kind_name(job_recipe_kind(job->recipe)), names);
+        cam_text_release(&allowed);
+        return rc;
+    }
+    size_t count = 0;
+    const struct job_key *keys = jobfile_keys(&count);
+    for (size_t i = 0; i < count; i++) {
+        bool mine = keys[i].kinds == 0 || (keys[i].kinds & KEY_KIND(job->kind)) != 0;
+        bool given = node_at(job->root, keys[i].path) != NULL;
+        if (mine && keys[i].needed_by_kind && !given) {
+            return jobfile_fail(job, "model", err, "%s is missing, kind %s needs it", keys[i].path,
+                                kind);
+        }
+        if (!mine && given) {
+            return jobfile_fail(job, keys[i].path, err, "%s with kind %s, which has no use for it",
+                                keys[i].path, kind);
+        }
+    }
+    return CAM_OK;
+}
+
+/* What one key of the data says of another. */
+static enum cam_code check_data(const struct reading *r, struct cam_err *err)
+{
+    const struct data_spec *data = &r->job->data;
+    if ((data->validation_images == NULL) != (data->validation_labels == NULL)) {
+        return jobfile_fail(r->job, "data.validation", err,
+                            "data.validation needs both images and labels");
+    }
+    if (data->validation_fraction > 0 && data->validation_images != NULL) {
+        return jobfile_fail(r->job, "data.validation_fraction", err,
+                            "data.validation_fraction beside data.validation, one of them is "
+                            "expected");
+    }
+    if (data->validation_fraction > 0 && data->format == DATA_TEXT) {
+        return jobfile_fail(r->job, "data.validation_fraction", err,
+                            "data.validation_fraction with data.format text, which has data.split");
     }
     return CAM_OK;
 }
@@ -232,7 +300,13 @@ static enum cam_code read_tree(const struct reading *r, struct cam_err *err)
         rc = read_keys(r, err);
     }
     if (rc == CAM_OK) {
+        rc = check_kind(r, err);
+    }
+    if (rc == CAM_OK) {
         rc = check_format_keys(r, err);
+    }
+    if (rc == CAM_OK) {
+        rc = check_data(r, err);
     }
     if (rc == CAM_OK) {
         rc = jobfile_read_parts(r, err);

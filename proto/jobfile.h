@@ -19,9 +19,14 @@
 
 enum { JOBFILE_BYTES_MAX = 1024 * 1024 };
 
-enum job_kind { JOB_KIND_GAN, JOB_KIND_COUNT };
+enum job_kind { JOB_KIND_GAN, JOB_KIND_FINETUNE, JOB_KIND_PRETRAIN, JOB_KIND_COUNT };
 
-enum data_format { DATA_GLYPHS, DATA_IDX, DATA_FORMAT_COUNT };
+/* What a kind trains towards; each belongs to one kind (job_recipe_kind). */
+enum job_recipe { RECIPE_GAN, RECIPE_CLASSIFICATION, RECIPE_CAUSAL_LM, RECIPE_COUNT };
+
+enum data_format { DATA_GLYPHS, DATA_IDX, DATA_TEXT, DATA_FORMAT_COUNT };
+
+enum text_vocabulary { VOCABULARY_CHARACTERS, VOCABULARY_BYTES, VOCABULARY_COUNT };
 
 enum device_choice { DEVICE_AUTO, DEVICE_CPU, DEVICE_REFERENCE, DEVICE_COUNT };
 
@@ -29,10 +34,18 @@ enum isa_choice { ISA_AVX2, ISA_NATIVE, ISA_COUNT };
 
 struct data_spec {
     enum data_format format;
-    const char *images; /* absolute path; NULL for the generator */
-    const char *labels; /* absolute path, or NULL */
-    int64_t count;      /* glyphs: how many samples the generator has */
-    int64_t seed;       /* glyphs: of the generator */
+    const char *images;            /* absolute path; NULL for the generator */
+    const char *labels;            /* absolute path, or NULL */
+    int64_t count;                 /* glyphs: how many samples the generator has */
+    int64_t seed;                  /* glyphs: of the generator */
+    const char *validation_images; /* idx: absolute path, or NULL */
+    const char *validation_labels;
+    double validation_fraction; /* of the samples, kept out of training; 0: none */
+    const char *path;           /* text: absolute */
+    int64_t length;             /* text: tokens of a sample */
+    int64_t stride;             /* text: from one sample's start to the next one's; 0: length */
+    enum text_vocabulary vocabulary;
+    double split; /* text: the share at the front that is trained on */
 };
 
 /* One layer as written: `- dense: {units: 1, activation: relu}`. */
@@ -94,6 +107,7 @@ struct job_file {
 
     const char *name;
     enum job_kind kind;
+    enum job_recipe recipe;
     struct data_spec data;
     int64_t latent;                /* size of the latent vector */
     const struct part_spec *parts; /* in the order written */
@@ -113,6 +127,8 @@ struct job_file {
         int64_t threads_per_shard;
         uint64_t seed;
         enum isa_choice isa;
+        int64_t steps_per_epoch; /* 0: as many as the data have */
+        double label_smoothing;
     } train;
     struct {
         int64_t ranks_min;
@@ -175,6 +191,8 @@ CAM_CHECKED enum cam_code jobfile_read_layers(const struct job_file *job, struct
 int64_t jobfile_lanes(const struct job_file *job, int64_t ranks, int64_t cores);
 
 const char *job_kind_name(enum job_kind kind);
+const char *job_recipe_name(enum job_recipe recipe);
+enum job_kind job_recipe_kind(enum job_recipe recipe);
 const char *device_choice_name(enum device_choice device);
 const char *isa_choice_name(enum isa_choice isa);
 

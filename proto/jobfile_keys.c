@@ -14,13 +14,25 @@ enum {
     RETRY_MAX = 1000,
     GLYPHS_MAX = 100000000,
     CRITIC_MAX = 1000,
+    LENGTH_MAX = 1048576,
 };
 #define YEAR_MS (INT64_C(365) * 24 * 3600 * 1000)
 #define DAY_MS  (INT64_C(24) * 3600 * 1000)
 
-static const char *const KINDS[JOB_KIND_COUNT + 1] = {[JOB_KIND_GAN] = "gan"};
+static const char *const KINDS[JOB_KIND_COUNT + 1] = {
+    [JOB_KIND_GAN] = "gan", [JOB_KIND_FINETUNE] = "finetune", [JOB_KIND_PRETRAIN] = "pretrain"};
+static const char *const RECIPES[RECIPE_COUNT + 1] = {[RECIPE_GAN] = "gan",
+                                                      [RECIPE_CLASSIFICATION] = "classification",
+                                                      [RECIPE_CAUSAL_LM] = "causal_lm"};
+static const enum job_kind RECIPE_KINDS[RECIPE_COUNT] = {
+    [RECIPE_GAN] = JOB_KIND_GAN,
+    [RECIPE_CLASSIFICATION] = JOB_KIND_FINETUNE,
+    [RECIPE_CAUSAL_LM] = JOB_KIND_PRETRAIN,
+};
 static const char *const FORMATS[DATA_FORMAT_COUNT + 1] = {
-    [DATA_GLYPHS] = "glyphs", [DATA_IDX] = "idx"};
+    [DATA_GLYPHS] = "glyphs", [DATA_IDX] = "idx", [DATA_TEXT] = "text"};
+static const char *const VOCABULARIES[VOCABULARY_COUNT + 1] = {
+    [VOCABULARY_CHARACTERS] = "characters", [VOCABULARY_BYTES] = "bytes"};
 /* The devices that there are: all but `auto` are names of backends. */
 static const char *const DEVICES[DEVICE_COUNT + 1] = {
     [DEVICE_AUTO] = "auto", [DEVICE_CPU] = "cpu", [DEVICE_REFERENCE] = "reference"};
@@ -32,6 +44,8 @@ static const char *const REDUCES[] = {"exact", NULL};
 static const struct job_section SECTIONS[] = {
     {"", "The whole file."},
     {"data", "What is trained on. `data: glyphs` is short for `data: {format: glyphs}`."},
+    {"data.validation", "Further samples, judged after every epoch and never trained on. Kinds "
+                        "`finetune` and `pretrain`."},
     {"model", "The networks."},
     {"gan", "How generator and discriminator are played against each other. All of it makes the "
             "weights."},
@@ -42,6 +56,8 @@ static const struct job_section SECTIONS[] = {
 };
 
 #define AT(field) offsetof(struct job_file, field)
+#define GAN       KEY_KIND(JOB_KIND_GAN)
+#define NOT_GAN   (KEY_KIND(JOB_KIND_FINETUNE) | KEY_KIND(JOB_KIND_PRETRAIN))
 
 static const struct job_key KEYS[] = {
     {.path = "name",
@@ -55,15 +71,25 @@ static const struct job_key KEYS[] = {
      .required = true,
      .choices = KINDS,
      .offset = AT(kind),
-     .help = "What is trained: `gan` is a generator against a discriminator."},
+     .help = "What is trained: `gan` is a generator against a discriminator, `pretrain` a network "
+             "on data without labels, `finetune` one on data with labels."},
+    {.path = "recipe",
+     .type = KEY_CHOICE,
+     .fallback_note = "`gan` for kind `gan`; the other kinds need it",
+     .choices = RECIPES,
+     .offset = AT(recipe),
+     .help = "How: `classification` (kind `finetune`) learns the class of every image; "
+             "`causal_lm` (kind `pretrain`) learns the next token of a text."},
 
     {.path = "data.format",
      .type = KEY_CHOICE,
      .required = true,
      .choices = FORMATS,
      .offset = AT(data.format),
-     .help = "`idx`: files in the format of MNIST, gzipped or not. `glyphs`: drawn digits from a "
-             "built-in generator, 28 x 28 grey pixels in 10 classes."},
+     .help =
+         "`idx`: files in the format of MNIST, gzipped or not. `glyphs`: drawn digits from a "
+         "built-in generator, 28 x 28 grey pixels in 10 classes. `text`: a file of text, gzipped "
+         "or not."},
     {.path = "data.images",
      .type = KEY_FILE,
      .offset = AT(data.images),
@@ -92,6 +118,70 @@ static const struct job_key KEYS[] = {
      .offset = AT(data.seed),
      .only_format = "glyphs",
      .help = "Which glyphs they are: another seed draws others."},
+    {.path = "data.validation_fraction",
+     .type = KEY_REAL,
+     .fallback = "0",
+     .least = 0,
+     .most = 1,
+     .offset = AT(data.validation_fraction),
+     .kinds = NOT_GAN,
+     .help = "The share of the samples that is kept out of training and judged after every epoch. "
+             "Which ones depends on the data's size alone, so every job keeps the same out."},
+    {.path = "data.path",
+     .type = KEY_FILE,
+     .offset = AT(data.path),
+     .only_format = "text",
+     .needed_by_format = true,
+     .help = "The text: UTF-8, or anything where `vocabulary` is `bytes`. Relative to the job "
+             "file."},
+    {.path = "data.length",
+     .type = KEY_INT,
+     .fallback = "64",
+     .least = 1,
+     .most = LENGTH_MAX,
+     .offset = AT(data.length),
+     .only_format = "text",
+     .help =
+         "Tokens of a sample, which is a window of the text; each is to foretell the next one."},
+    {.path = "data.stride",
+     .type = KEY_INT,
+     .fallback_note = "`data.length`",
+     .least = 1,
+     .most = LENGTH_MAX,
+     .offset = AT(data.stride),
+     .only_format = "text",
+     .help = "Tokens from the start of a window to the start of the next one that is trained on; "
+             "validation always takes windows side by side."},
+    {.path = "data.vocabulary",
+     .type = KEY_CHOICE,
+     .fallback = "characters",
+     .choices = VOCABULARIES,
+     .offset = AT(data.vocabulary),
+     .only_format = "text",
+     .help = "Tokens: `characters` are the UTF-8 code points that occur in the file, sorted; "
+             "`bytes` are the 256 bytes."},
+    {.path = "data.split",
+     .type = KEY_REAL,
+     .fallback = "0.9",
+     .least = 0,
+     .most = 1,
+     .offset = AT(data.split),
+     .only_format = "text",
+     .help =
+         "The share of the tokens, from the front, that is trained on; the rest is judged after "
+         "every epoch. `1`: all of it is trained on."},
+    {.path = "data.validation.images",
+     .type = KEY_FILE,
+     .offset = AT(data.validation_images),
+     .only_format = "idx",
+     .kinds = NOT_GAN,
+     .help = "Images of the same size as `data.images`."},
+    {.path = "data.validation.labels",
+     .type = KEY_FILE,
+     .offset = AT(data.validation_labels),
+     .only_format = "idx",
+     .kinds = NOT_GAN,
+     .help = "The class of each."},
 
     {.path = "model.latent",
      .type = KEY_INT,
@@ -99,22 +189,38 @@ static const struct job_key KEYS[] = {
      .least = 1,
      .most = LATENT_MAX,
      .offset = AT(latent),
+     .kinds = GAN,
      .help = "Numbers in the random vector that the generator starts from."},
     {.path = "model.generator",
      .type = KEY_PART,
-     .required = true,
+     .kinds = GAN,
+     .needed_by_kind = true,
      .offset = KEY_STORED_ELSEWHERE,
      .help = "From the latent vector to an image with values in [-1, 1]."},
     {.path = "model.discriminator",
      .type = KEY_PART,
-     .required = true,
+     .kinds = GAN,
+     .needed_by_kind = true,
      .offset = KEY_STORED_ELSEWHERE,
      .help = "From an image to one logit (no sigmoid at the end): large for real."},
+    {.path = "model.encoder",
+     .type = KEY_PART,
+     .kinds = NOT_GAN,
+     .needed_by_kind = true,
+     .offset = KEY_STORED_ELSEWHERE,
+     .help = "From an image or a row of tokens to features, or to logits where there is no head."},
+    {.path = "model.head",
+     .type = KEY_PART,
+     .kinds = NOT_GAN,
+     .offset = KEY_STORED_ELSEWHERE,
+     .help = "From the encoder's features to logits: one a class, or one a token of the "
+             "vocabulary."},
     {.path = "loss",
      .type = KEY_TYPED,
      .fallback = "non_saturating",
      .definition = "loss",
      .offset = AT(loss),
+     .kinds = GAN,
      .help = "Computed on logits: `non_saturating`, `minimax`, `least_squares` (with "
              "`label_smoothing`), `wasserstein` (with `clip`), `hinge`, `relativistic`."},
     {.path = "optimizer",
@@ -125,6 +231,7 @@ static const struct job_key KEYS[] = {
              "`{generator: {adam: {…}}, discriminator: {sgd: {…}}}`."},
 
     {.path = "gan.n_critic",
+     .kinds = GAN,
      .type = KEY_INT,
      .fallback = "1",
      .least = 1,
@@ -133,12 +240,14 @@ static const struct job_key KEYS[] = {
      .help = "Updates of the discriminator before each of the generator; every one takes a batch "
              "of its own. A step is one update of the generator."},
     {.path = "gan.critic_start",
+     .kinds = GAN,
      .type = KEY_MAP,
      .choices = CRITIC_START,
      .offset = AT(gan.critic_start),
      .help = "Another `n_critic` in the first `steps` steps, and then in each step whose number is "
              "a multiple of `every` (0: none)."},
     {.path = "gan.penalties",
+     .kinds = GAN,
      .type = KEY_TYPED_LIST,
      .definition = "penalty",
      .offset = AT(gan.penalties),
@@ -151,7 +260,15 @@ static const struct job_key KEYS[] = {
      .least = 1,
      .most = EPOCHS_MAX,
      .offset = AT(train.epochs),
-     .help = "Passes over the data; each has floor(samples / batch) steps."},
+     .help = "Passes over the data; each has floor(samples / batch) steps, or `steps_per_epoch`."},
+    {.path = "train.steps_per_epoch",
+     .type = KEY_INT,
+     .fallback_note = "floor(samples / batch)",
+     .least = 1,
+     .most = INT32_MAX,
+     .offset = AT(train.steps_per_epoch),
+     .help = "Ends an epoch early, at most after floor(samples / batch) steps. Every epoch has "
+             "another order of the samples, so each has its turn."},
     {.path = "train.batch",
      .type = KEY_INT,
      .fallback = "64",
@@ -181,6 +298,14 @@ static const struct job_key KEYS[] = {
      .most = INT64_MAX,
      .offset = AT(train.seed),
      .help = "Of all random numbers: first weights, latent vectors, dropout, order of the data."},
+    {.path = "train.label_smoothing",
+     .type = KEY_REAL,
+     .fallback = "0",
+     .least = 0,
+     .most = 1,
+     .offset = AT(train.label_smoothing),
+     .kinds = NOT_GAN,
+     .help = "The share of every target that is spread evenly over all classes, in training only."},
     {.path = "train.precision",
      .type = KEY_CHOICE,
      .fallback = "f32",
@@ -279,17 +404,28 @@ const struct job_key *jobfile_key(const char *path)
     return NULL;
 }
 
-const char *jobfile_key_in(const struct job_key *key, const char *section)
+/* What is left of a path behind a section, where that is one name. */
+static const char *name_in(const char *path, const char *section)
 {
     size_t length = strlen(section);
-    const char *name = key->path;
+    const char *name = path;
     if (length > 0) {
         if (strncmp(name, section, length) != 0 || name[length] != '.') {
             return NULL;
         }
         name += length + 1;
     }
-    return strchr(name, '.') == NULL ? name : NULL;
+    return name[0] != '\0' && strchr(name, '.') == NULL ? name : NULL;
+}
+
+const char *jobfile_key_in(const struct job_key *key, const char *section)
+{
+    return name_in(key->path, section);
+}
+
+const char *jobfile_section_in(const struct job_section *section, const char *outer)
+{
+    return name_in(section->path, outer);
 }
 
 size_t jobfile_choice_count(const struct job_key *key)
@@ -304,6 +440,16 @@ size_t jobfile_choice_count(const struct job_key *key)
 const char *job_kind_name(enum job_kind kind)
 {
     return (unsigned)kind < JOB_KIND_COUNT ? KINDS[kind] : "?";
+}
+
+const char *job_recipe_name(enum job_recipe recipe)
+{
+    return (unsigned)recipe < RECIPE_COUNT ? RECIPES[recipe] : "?";
+}
+
+enum job_kind job_recipe_kind(enum job_recipe recipe)
+{
+    return RECIPE_KINDS[recipe];
 }
 
 const char *isa_choice_name(enum isa_choice isa)

@@ -14,6 +14,7 @@ enum key_type {
     KEY_TEXT,       /* const char *; most: bytes */
     KEY_FILE,       /* const char *: made absolute */
     KEY_INT,        /* int64_t, or uint64_t where least is not negative */
+    KEY_REAL,       /* double */
     KEY_CHOICE,     /* an enum that counts choices from 0 */
     KEY_DURATION,   /* int64_t milliseconds; least and most are milliseconds */
     KEY_INTERVAL,   /* struct interval */
@@ -27,6 +28,8 @@ enum key_type {
     KEY_ENV,  /* struct env_pair array and count, read by jobfile_value.c */
     KEY_TYPE_COUNT,
 };
+
+#define KEY_KIND(kind) (1U << (kind))
 
 /* Where a row stores nothing of its own. */
 #define KEY_STORED_ELSEWHERE SIZE_MAX
@@ -44,10 +47,12 @@ struct job_key {
     size_t offset;              /* in struct job_file */
     const char *only_format;    /* data.format that has this key; NULL: any */
     bool needed_by_format;      /* that format cannot do without it */
+    unsigned kinds;             /* KEY_KIND of each kind that has this key; 0: any */
+    bool needed_by_kind;        /* those kinds cannot do without it */
     const char *help;
 };
 
-/* A map of the file, with what it is about. */
+/* A map of the file, with what it is about; one in another ("data.validation") stands behind it. */
 struct job_section {
     const char *path; /* "" for the whole file */
     const char *help;
@@ -61,6 +66,9 @@ const struct job_key *jobfile_key(const char *path);
 
 /* The last name of a row's path where the row stands in the section itself, else NULL. */
 const char *jobfile_key_in(const struct job_key *key, const char *section);
+
+/* The same of a section within another; "" is the whole file. */
+const char *jobfile_section_in(const struct job_section *section, const char *outer);
 
 size_t jobfile_choice_count(const struct job_key *key);
 

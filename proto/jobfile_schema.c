@@ -29,6 +29,12 @@ static json_t *int_schema(const struct job_key *key)
                      "maximum", (json_int_t)key->most);
 }
 
+static json_t *real_schema(const struct job_key *key)
+{
+    return json_pack("{s:s, s:I, s:I}", "type", "number", "minimum", (json_int_t)key->least,
+                     "maximum", (json_int_t)key->most);
+}
+
 static json_t *choice_schema(const struct job_key *key)
 {
     json_t *names = json_array();
@@ -128,6 +134,11 @@ static void say_int(const struct job_key *key, char *out)
     }
 }
 
+static void say_real(const struct job_key *key, char *out)
+{
+    (void)snprintf(out, ALLOWED_SIZE, "number, %" PRId64 " to %" PRId64, key->least, key->most);
+}
+
 static void say_choice(const struct job_key *key, char *out)
 {
     size_t used = 0;
@@ -209,6 +220,7 @@ static const struct {
     [KEY_TEXT] = {text_schema, say_text, false},
     [KEY_FILE] = {file_schema, say_file, false},
     [KEY_INT] = {int_schema, say_int, true},
+    [KEY_REAL] = {real_schema, say_real, true},
     [KEY_CHOICE] = {choice_schema, say_choice, false},
     [KEY_DURATION] = {duration_schema, say_duration, false},
     [KEY_INTERVAL] = {interval_schema, say_interval, false},
@@ -229,6 +241,7 @@ static void add_key(json_t *object, const struct job_key *key, const char *name)
     (void)json_object_set_new(schema, "description", json_string(key->help));
     if (key->fallback != NULL) {
         json_t *value = key->type == KEY_BOOL     ? json_boolean(strcmp(key->fallback, "true") == 0)
+                        : key->type == KEY_REAL   ? json_real(strtod(key->fallback, NULL))
                         : TYPES[key->type].number ? json_integer(strtoll(key->fallback, NULL, 10))
                                                   : json_string(key->fallback);
         (void)json_object_set_new(schema, "default", value);
@@ -243,6 +256,8 @@ static bool has_required(const json_t *object)
 {
     return json_array_size(json_object_get(object, "required")) > 0;
 }
+
+static void add_sections(json_t *object, const struct job_section *outer, const char *format);
 
 /* The keys of one section as an object; of one data format, or of any (NULL). */
 static json_t *section_schema(const struct job_section *section, const char *format)
@@ -263,7 +278,27 @@ static json_t *section_schema(const struct job_section *section, const char *for
             (void)json_array_append_new(json_object_get(object, "required"), json_string(name));
         }
     }
+    add_sections(object, section, format);
     return object;
+}
+
+/* Sections within this one; those of the whole file are jobfile_schema's. */
+static void add_sections(json_t *object, const struct job_section *outer, const char *format)
+{
+    size_t count = 0;
+    const struct job_section *sections = jobfile_sections(&count);
+    for (size_t i = 1; outer->path[0] != '\0' && i < count; i++) {
+        const char *name = jobfile_section_in(&sections[i], outer->path);
+        if (name == NULL) {
+            continue;
+        }
+        json_t *inner = section_schema(&sections[i], format);
+        if (json_object_size(json_object_get(inner, "properties")) > 0) {
+            (void)json_object_set_new(json_object_get(object, "properties"), name, inner);
+        } else {
+            json_decref(inner);
+        }
+    }
 }
 
 static bool needs_keys(const char *format)
@@ -297,6 +332,53 @@ static json_t *data_schema(const struct job_section *section)
     return json_pack("{s:o}", "oneOf", ways);
 }
 
+/* The map of a section's rules within `properties`, made where it is missing. */
+static json_t *rules_of(json_t *properties, const char *path)
+{
+    char name[64];
+    size_t length = strcspn(path, ".");
+    (void)snprintf(name, sizeof name, "%.*s", (int)length, path);
+    json_t *rules = json_object_get(properties, name);
+    if (rules == NULL) {
+        rules = json_pack("{s:{}, s:[]}", "properties", "required");
+        (void)json_object_set_new(properties, name, rules);
+    }
+    json_t *inner = json_object_get(rules, "properties");
+    const char *rest = path + length + 1;
+    return path[length] == '.' && strchr(rest, '.') != NULL ? rules_of(inner, rest) : rules;
+}
+
+/* What holds for one kind alone: keys that it needs, and those that it has no use for. */
+static json_t *kind_rule(enum job_kind kind)
+{
+    json_t *properties = json_object();
+    json_t *parts = json_array();
+    size_t count = 0;
+    const struct job_key *keys = jobfile_keys(&count);
+    for (size_t i = 0; i < count; i++) {
+        const char *dot = strrchr(keys[i].path, '.');
+        const char *name = dot == NULL ? keys[i].path : dot + 1;
+        bool mine = keys[i].kinds == 0 || (keys[i].kinds & KEY_KIND(kind)) != 0;
+        if (mine && !keys[i].needed_by_kind) {
+            continue;
+        }
+        json_t *rules = dot == NULL ? NULL : rules_of(properties, keys[i].path);
+        if (mine) {
+            (void)json_array_append_new(json_object_get(rules, "required"), json_string(name));
+            (void)json_array_append_new(parts, json_string(name));
+        } else {
+            (void)json_object_set_new(rules == NULL ? properties
+                                                    : json_object_get(rules, "properties"),
+                                      name, json_false());
+        }
+    }
+    (void)json_object_set_new(
+        properties, "optimizer",
+        json_pack("{s:[{s:s}, {s:o}]}", "anyOf", "$ref", "#/$defs/optimizer", "required", parts));
+    return json_pack("{s:{s:{s:{s:s}}}, s:{s:o, s:[s]}}", "if", "properties", "kind", "const",
+                     job_kind_name(kind), "then", "properties", properties, "required", "model");
+}
+
 void jobfile_schema(const struct schema_names *names, struct cam_text *out)
 {
     size_t count = 0;
@@ -306,6 +388,9 @@ void jobfile_schema(const struct schema_names *names, struct cam_text *out)
                               json_string("https://json-schema.org/draft/2020-12/schema"));
     (void)json_object_set_new(root, "title", json_string("Cambrian job file"));
     for (size_t i = 1; i < count; i++) {
+        if (jobfile_section_in(&sections[i], "") == NULL) {
+            continue;
+        }
         json_t *object = section_schema(&sections[i], NULL);
         if (has_required(object)) {
             (void)json_array_append_new(json_object_get(root, "required"),
@@ -317,8 +402,13 @@ void jobfile_schema(const struct schema_names *names, struct cam_text *out)
         }
         (void)json_object_set_new(json_object_get(root, "properties"), sections[i].path, object);
     }
+    json_t *rules = json_array();
+    for (int kind = 0; kind < JOB_KIND_COUNT; kind++) {
+        (void)json_array_append_new(rules, kind_rule((enum job_kind)kind));
+    }
+    (void)json_object_set_new(root, "allOf", rules);
     (void)json_object_set_new(root, "$defs", schema_definitions(names));
-    char *text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS);
+    char *text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(15));
     json_decref(root);
     if (text == NULL) {
         out->failed = true;

@@ -80,12 +80,12 @@ static json_t *optimizer_definition(const struct schema_names *names)
                             "`adam`, or its type with attributes: `{adam: {lr: 2e-4}}`");
 }
 
-/* One optimizer for each part. */
+/* One optimizer for each part that the job has. */
 static json_t *optimizers_definition(void)
 {
     json_t *object =
-        json_pack("{s:s, s:s, s:b, s:[], s:{}}", "type", "object", "description",
-                  "one for each part", "additionalProperties", 0, "required", "properties");
+        json_pack("{s:s, s:s, s:b, s:i, s:{}}", "type", "object", "description",
+                  "one for each part", "additionalProperties", 0, "minProperties", 1, "properties");
     size_t count = 0;
     const struct job_key *keys = jobfile_keys(&count);
     for (size_t i = 0; i < count; i++) {
@@ -93,7 +93,6 @@ static json_t *optimizers_definition(void)
         if (part != NULL) {
             (void)json_object_set_new(json_object_get(object, "properties"), part,
                                       json_pack("{s:s}", "$ref", "#/$defs/optimizer"));
-            (void)json_array_append_new(json_object_get(object, "required"), json_string(part));
         }
     }
     return object;

@@ -104,6 +104,21 @@ static enum cam_code read_int(const struct reading *r, const struct job_key *key
     return CAM_OK;
 }
 
+static enum cam_code read_real(const struct reading *r, const struct job_key *key,
+                               const struct doc_node *node, struct cam_err *err)
+{
+    double value = 0;
+    if (!doc_real(node, &value) || value < (double)key->least || value > (double)key->most) {
+        char expected[EXPECTED_SIZE];
+        (void)snprintf(expected, sizeof expected,
+                       "a number from %" PRId64 " to %" PRId64 " is expected", key->least,
+                       key->most);
+        return jobfile_unexpected(r, key->path, node, expected, err);
+    }
+    memcpy(slot_of(r, key), &value, sizeof value);
+    return CAM_OK;
+}
+
 static enum cam_code read_choice(const struct reading *r, const struct job_key *key,
                                  const struct doc_node *node, struct cam_err *err)
 {
@@ -372,10 +387,9 @@ typedef enum cam_code value_reader(const struct reading *r, const struct job_key
                                    const struct doc_node *node, struct cam_err *err);
 
 static value_reader *const READERS[] = {
-    [KEY_TEXT] = read_text,         [KEY_FILE] = read_file,
-    [KEY_INT] = read_int,           [KEY_CHOICE] = read_choice,
-    [KEY_DURATION] = read_duration, [KEY_INTERVAL] = read_interval,
-    [KEY_RANKS] = read_ranks,       [KEY_PART] = NULL,
+    [KEY_TEXT] = read_text,         [KEY_FILE] = read_file,     [KEY_INT] = read_int,
+    [KEY_REAL] = read_real,         [KEY_CHOICE] = read_choice, [KEY_DURATION] = read_duration,
+    [KEY_INTERVAL] = read_interval, [KEY_RANKS] = read_ranks,   [KEY_PART] = NULL,
     [KEY_OPTIMIZER] = NULL,         [KEY_ENV] = read_env,
     [KEY_TYPED] = read_typed,       [KEY_TYPED_LIST] = read_typed_list,
     [KEY_MAP] = read_map,           [KEY_BOOL] = read_bool,

@@ -3,6 +3,7 @@
  *
  *   training.c    the frame: tables, parts, warnings, ownership
  *   gan*.c        kind gan
+ *   supervised.c  what classification.c and causal_lm.c share: one phase, and its evaluation
  *   phase.c       one phase: calls of parts, gradients, the layout of the output block
  *   schedule.c    which phases a step runs, and how many steps an epoch has
  *   statistics.c  the replicated stage: running statistics
@@ -14,7 +15,13 @@
 
 #include "model/layers/part.h"
 
-enum { GRAPHS_MAX = 16, PHASES_MAX = 4, INPUTS_MAX = 4, PHASE_METRICS_MAX = 8 };
+enum {
+    GRAPHS_MAX = 16,
+    PHASES_MAX = 4,
+    INPUTS_MAX = 4,
+    PHASE_METRICS_MAX = 8,
+    METRIC_FLOATS = 16, /* tensors of an output block start on 64 bytes */
+};
 
 struct training_build {
     const struct job_file *job;
@@ -25,7 +32,7 @@ struct training_build {
     struct tensors tensors;
     struct part_spec specs[PARTS_MAX]; /* presets expanded; in the job's order */
     const char *input_names[PARTS_MAX];
-    struct part_info parts[PARTS_MAX];
+    struct part_info parts[PARTS_MAX + 1]; /* the last: a group */
     struct phase phases[PHASES_MAX];
     struct input_info inputs[INPUTS_MAX];
     const char *warnings[4];
@@ -52,12 +59,19 @@ struct phase_call {
     bool logits;
 };
 
+struct phase_metric {
+    const char *name;
+    int node; /* rank 0: the sum over the shard's samples */
+};
+
 /* What the phase's output block ends with. */
 struct phase_loss {
     const char *metrics[PHASE_METRICS_MAX]; /* "d_loss" */
     int nodes[PHASE_METRICS_MAX]; /* rank 0: sums over the shard's samples; their sum is minimised
                                    */
     int count;
+    const struct phase_metric *shown; /* reported beside them, and not minimised */
+    int shown_count;
 };
 void phase_loss_add(struct phase_loss *loss, const char *metric, int node);
 
@@ -67,6 +81,10 @@ struct graph *build_graph(struct training_build *build);
 /* Declares a part's tensors by building it once over `input_shape`; its output's shape. */
 CAM_CHECKED enum cam_code build_declare(struct training_build *build, int part,
                                         const struct shape *input_shape, struct shape *out);
+
+/* A row for parts that were declared one behind another from `first` to `last` and are updated
+ * together, by one optimizer; returns its index. */
+int build_group(struct training_build *build, int first, int last);
 
 /* A phase over all parameters; then its calls; then phase_finish makes the row. */
 CAM_CHECKED enum cam_code phase_begin(struct training_build *build, const char *name,
@@ -90,7 +108,9 @@ CAM_CHECKED enum cam_code statistics_build(struct phase_build *build, struct pha
 /* schedule.c: steps_per_epoch, of the phases. */
 CAM_CHECKED enum cam_code schedule_build(struct training_build *build);
 
-/* gan.c */
+/* Recipes. */
 enum cam_code gan_build(struct training_build *build);
+enum cam_code classification_build(struct training_build *build);
+enum cam_code causal_lm_build(struct training_build *build);
 
 #endif

@@ -130,8 +130,8 @@ static enum cam_code begin_row(const struct phase_build *phase, int part,
                                const struct phase_loss *loss, struct phase *out)
 {
     const struct part_info *info = &phase->build->parts[part];
-    struct metric_info *metrics =
-        cam_arena_alloc(phase->build->arena, (size_t)loss->count, sizeof *metrics);
+    struct metric_info *metrics = cam_arena_alloc(
+        phase->build->arena, (size_t)(loss->count + loss->shown_count), sizeof *metrics);
     if (metrics == NULL) {
         return no_memory(phase);
     }
@@ -142,12 +142,18 @@ static enum cam_code begin_row(const struct phase_build *phase, int part,
                           .graph = phase->graph,
                           .gradient_floats = info->block_count * BLOCK_FLOATS,
                           .metrics = metrics,
-                          .metric_count = loss->count};
+                          .metric_count = loss->count + loss->shown_count};
     out->statistics_floats = statistics_floats(phase->statistics, phase->statistic_count);
     for (int i = 0; i < loss->count; i++) {
         metrics[i] = (struct metric_info){
             .name = loss->metrics[i],
             .offset = out->gradient_floats + out->statistics_floats + i,
+        };
+    }
+    for (int i = 0; i < loss->shown_count; i++) {
+        metrics[loss->count + i] = (struct metric_info){
+            .name = loss->shown[i].name,
+            .offset = metrics[0].offset + (int64_t)METRIC_FLOATS * (1 + i),
         };
     }
     return CAM_OK;
@@ -158,7 +164,8 @@ enum cam_code phase_finish(struct phase_build *phase, int part, const struct pha
 {
     struct training_build *build = phase->build;
     const struct part_info *info = &build->parts[part];
-    size_t most = (size_t)info->parameter_count + 2u * (size_t)phase->statistic_count + 1;
+    size_t most = (size_t)info->parameter_count + 2u * (size_t)phase->statistic_count + 1 +
+                  (size_t)loss->shown_count;
     struct outputs outputs = {.nodes = cam_arena_alloc(build->arena, most, sizeof *outputs.nodes),
                               .offsets =
                                   cam_arena_alloc(build->arena, most, sizeof *outputs.offsets)};
@@ -179,9 +186,14 @@ enum cam_code phase_finish(struct phase_build *phase, int part, const struct pha
                    out->gradient_floats + statistics_square_offset(phase->statistics, i));
     }
     add_output(&outputs, minimised, out->metrics[0].offset);
+    int64_t at = out->metrics[0].offset + METRIC_FLOATS;
+    for (int i = 0; i < loss->shown_count; i++) {
+        add_output(&outputs, loss->shown[i].node, out->metrics[loss->count + i].offset);
+        at = out->metrics[loss->count + i].offset + METRIC_FLOATS;
+    }
     out->output_nodes = outputs.nodes;
     out->output_offsets = outputs.offsets;
     out->output_count = outputs.count;
-    out->output_floats = whole_blocks(out->metrics[0].offset + loss->count);
+    out->output_floats = whole_blocks(at);
     return statistics_build(phase, out);
 }

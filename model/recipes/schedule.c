@@ -84,6 +84,14 @@ enum cam_code schedule_build(struct training_build *build)
     training->steps_per_epoch =
         steady ? pass / first
                : steps_within(training, pass * job->train.epochs) / job->train.epochs;
+    int64_t most = job->train.steps_per_epoch;
+    if (most > 0 && (!steady || most > training->steps_per_epoch)) {
+        return jobfile_fail(job, "train.steps_per_epoch", build->err,
+                            "train.steps_per_epoch is %" PRId64 ", %s %" PRId64 " steps%s", most,
+                            steady ? "an epoch of the data has" : "gan.critic_start makes",
+                            training->steps_per_epoch, steady ? "" : " and is not cut");
+    }
+    training->steps_per_epoch = most > 0 ? most : training->steps_per_epoch;
     training->batches_per_pass = steady ? training->steps_per_epoch * first : pass;
     if (training->steps_per_epoch > 0) {
         return CAM_OK;

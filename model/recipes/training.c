@@ -19,10 +19,15 @@ struct training_owner {
     int graph_count;
 };
 
-static enum cam_code (*const RECIPES[])(struct training_build *build) = {
-    [JOB_KIND_GAN] = gan_build,
+static const struct {
+    enum cam_code (*build)(struct training_build *build);
+    bool text; /* it trains on text, else on images */
+} RECIPES[] = {
+    [RECIPE_GAN] = {gan_build, false},
+    [RECIPE_CLASSIFICATION] = {classification_build, false},
+    [RECIPE_CAUSAL_LM] = {causal_lm_build, true},
 };
-_Static_assert(sizeof RECIPES / sizeof RECIPES[0] == JOB_KIND_COUNT, "a recipe for every kind");
+_Static_assert(sizeof RECIPES / sizeof RECIPES[0] == RECIPE_COUNT, "a row for every recipe");
 
 void training_destroy(struct training *training)
 {
@@ -99,6 +104,12 @@ enum cam_code build_declare(struct training_build *build, int part, const struct
 static enum cam_code check_data(const struct training_build *build)
 {
     const struct job_file *job = build->job;
+    bool text = build->data->length > 0;
+    if (text != RECIPES[job->recipe].text) {
+        return jobfile_fail(job, "data.format", build->err, "data are %s, recipe %s trains on %s",
+                            text ? "text" : "images", job_recipe_name(job->recipe),
+                            text ? "images" : "text");
+    }
     if (build->data->count < job->train.batch) {
         return jobfile_fail(job, "train.batch", build->err,
                             "train.batch is %" PRId64 ", the data have %" PRId64
@@ -146,6 +157,46 @@ static enum cam_code begin(struct training_build *build)
     return rc;
 }
 
+int build_group(struct training_build *build, int first, int last)
+{
+    const struct part_info *end = &build->parts[last];
+    struct part_info group = build->parts[first];
+    group.name = "the model";
+    group.parameter_count = end->parameter_first + end->parameter_count - group.parameter_first;
+    group.block_count = end->block_first + end->block_count - group.block_first;
+    build->parts[PARTS_MAX] = group;
+    return PARTS_MAX;
+}
+
+/* Of a part, or the one that all parts of a group have. */
+static enum cam_code find_optimizer(const struct training_build *build, int part,
+                                    const struct optimizer_spec **out)
+{
+    const struct job_file *job = build->job;
+    const struct part_info *info = &build->parts[part];
+    *out = NULL;
+    for (int i = 0; i < job->part_count; i++) {
+        const struct part_info *member = &build->parts[i];
+        bool within = member->parameter_first >= info->parameter_first &&
+                      member->parameter_first < info->parameter_first + info->parameter_count;
+        const struct optimizer_spec *spec = jobfile_optimizer(job, build->specs[i].name);
+        if (!within || spec == NULL) {
+            continue;
+        }
+        if (*out != NULL &&
+            ((*out)->attributes != spec->attributes || (*out)->line != spec->line)) {
+            return jobfile_fail(job, "optimizer", build->err,
+                                "recipe %s updates all parts together, one optimizer for all of "
+                                "them is expected",
+                                job_recipe_name(job->recipe));
+        }
+        *out = spec;
+    }
+    return *out != NULL ? CAM_OK
+                        : jobfile_fail(job, "optimizer", build->err,
+                                       "optimizer.%s is missing, every part needs one", info->name);
+}
+
 static enum cam_code read_updates(struct training_build *build)
 {
     enum cam_code rc = CAM_OK;
@@ -155,13 +206,11 @@ static enum cam_code read_updates(struct training_build *build)
             phase->update = build->phases[phase->base].update;
             continue;
         }
-        const char *part = build->parts[phase->part].name;
-        const struct optimizer_spec *spec = jobfile_optimizer(build->job, part);
-        if (spec == NULL) {
-            return jobfile_fail(build->job, "optimizer", build->err,
-                                "optimizer.%s is missing, every part needs one", part);
-        }
-        rc = optimizer_read(build->job, spec, build->arena, &phase->update, build->err);
+        const struct optimizer_spec *spec = NULL;
+        rc = find_optimizer(build, phase->part, &spec);
+        rc = rc == CAM_OK
+                 ? optimizer_read(build->job, spec, build->arena, &phase->update, build->err)
+                 : rc;
     }
     return rc;
 }
@@ -202,7 +251,7 @@ enum cam_code training_create(const struct job_file *job, const struct data_shap
     build->err = err;
     enum cam_code rc = check_data(build);
     rc = rc == CAM_OK ? begin(build) : rc;
-    rc = rc == CAM_OK ? RECIPES[job->kind](build) : rc;
+    rc = rc == CAM_OK ? RECIPES[job->recipe].build(build) : rc;
     rc = rc == CAM_OK ? read_updates(build) : rc;
     rc = rc == CAM_OK ? schedule_build(build) : rc;
     rc = rc == CAM_OK ? graph_status(build->tensors.initial, err) : rc;

@@ -51,6 +51,7 @@ struct tensor_info {
     int initial; /* node in the initialisation graph */
 };
 
+/* A part, or several that are updated together. */
 struct part_info {
     const char *name;    /* "generator" */
     int parameter_first; /* its parameters are neighbours in the table and in the arena */
@@ -149,6 +150,24 @@ struct critic {
     int64_t every; /* ... in steps whose number, from 0, is a multiple of this; 0: in none */
 };
 
+enum { EVALUATION_METRICS_MAX = 4 };
+
+/*
+ * How a validation set is judged: a graph over one shard of `rows` samples in evaluation mode, with
+ * the inputs of the phases and behind them the rows' weights (rows): 1, or 0 for one that pads the
+ * last shard.  Its metrics are sums over samples; whoever runs it adds them over all shards and
+ * divides by the count of samples.
+ */
+struct evaluation {
+    const struct graph *graph; /* NULL: nothing is judged */
+    int64_t count;             /* samples */
+    int weight_slot;
+    const struct metric_info *metrics; /* their offsets in a block of metric_floats */
+    const int *nodes;
+    int metric_count;
+    int64_t metric_floats;
+};
+
 struct training {
     int64_t batch;
     int64_t shards;
@@ -171,7 +190,8 @@ struct training {
     int64_t
         batches_per_pass; /* of the data; what is left over is dropped, another rest each time */
     const struct graph *initial; /* node tensor_info.initial of each parameter and buffer */
-    /* Samples for people: no inputs, fixed noise, evaluation mode. */
+    struct evaluation evaluation;
+    /* Samples for people: no inputs, fixed noise, evaluation mode.  NULL: there are none. */
     const struct graph *sample;
     int sample_node;             /* (SAMPLES,H,W,C) in [-1, 1] */
     const char *const *warnings; /* "batch_norm sees 8 samples a shard ..." for check */

@@ -2,8 +2,8 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "data/permutation.h"
 #include "model/memory.h"
-#include "worker/data/permutation.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -14,9 +14,10 @@ enum { RING = MEMORY_RING, ALIGN_FLOATS = 16 };
 
 struct loader {
     struct loader_options options;
-    int64_t sample_floats;
+    int64_t value_floats; /* of a row */
+    int64_t label_floats;
     float *memory;
-    float *pixels[RING];
+    float *values[RING];
     float *labels[RING];
     pthread_t thread;
     bool started;
@@ -36,14 +37,11 @@ static int64_t rounded(int64_t floats)
     return (floats + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
 }
 
-static int64_t sample_floats(const struct source_info *info)
-{
-    return info->height * info->width * info->channels;
-}
-
 int64_t loader_bytes(const struct source_info *info, int64_t row_count)
 {
-    return RING * (rounded(row_count * sample_floats(info)) + rounded(row_count)) *
+    return RING *
+           (rounded(row_count * source_value_floats(info)) +
+            rounded(row_count * source_label_floats(info))) *
            (int64_t)sizeof(float);
 }
 
@@ -56,15 +54,14 @@ static enum cam_code decode(struct loader *loader, int64_t batch, int slot, stru
     int64_t place = batch % o->per_epoch * o->batch + o->row_first;
     for (int64_t row = 0; row < o->row_count; row++) {
         int64_t sample = (int64_t)permutation_at(&order, (uint64_t)(place + row));
-        int32_t label = -1;
-        enum cam_code rc = source_read(
-            o->source, sample, loader->pixels[slot] + row * loader->sample_floats, &label, err);
+        enum cam_code rc =
+            source_read(o->source, sample, loader->values[slot] + row * loader->value_floats,
+                        loader->labels[slot] + row * loader->label_floats, err);
         if (rc != CAM_OK) {
             cam_err_prefix(err, "sample %lld (row %lld of batch %lld)", (long long)sample,
                            (long long)(o->row_first + row), (long long)batch);
             return rc;
         }
-        loader->labels[slot][row] = (float)label;
     }
     return CAM_OK;
 }
@@ -102,10 +99,10 @@ static void place_ring(struct loader *loader)
 {
     float *at = loader->memory;
     for (int slot = 0; slot < RING; slot++) {
-        loader->pixels[slot] = at;
-        at += rounded(loader->options.row_count * loader->sample_floats);
+        loader->values[slot] = at;
+        at += rounded(loader->options.row_count * loader->value_floats);
         loader->labels[slot] = at;
-        at += rounded(loader->options.row_count);
+        at += rounded(loader->options.row_count * loader->label_floats);
     }
 }
 
@@ -126,7 +123,8 @@ enum cam_code loader_create(const struct loader_options *options, struct loader 
                         (long long)bytes);
     }
     loader->options = *options;
-    loader->sample_floats = sample_floats(info);
+    loader->value_floats = source_value_floats(info);
+    loader->label_floats = source_label_floats(info);
     loader->memory = memory;
     place_ring(loader);
     (void)pthread_mutex_init(&loader->mutex, NULL);
@@ -179,7 +177,7 @@ enum cam_code loader_take(struct loader *loader, struct loader_batch *out, struc
     } else {
         int slot = (int)(loader->taken++ % RING);
         *out =
-            (struct loader_batch){.pixels = loader->pixels[slot], .labels = loader->labels[slot]};
+            (struct loader_batch){.values = loader->values[slot], .labels = loader->labels[slot]};
     }
     (void)pthread_mutex_unlock(&loader->mutex);
     return rc;

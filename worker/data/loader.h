@@ -31,8 +31,9 @@ struct loader_options {
 };
 
 struct loader_batch {
-    const float *pixels; /* (row_count,H,W,C) in [-1, 1], 64-byte aligned */
-    const float *labels; /* (row_count): the class, or -1 */
+    const float
+        *values; /* (row_count,H,W,C) in [-1, 1], or tokens (row_count,T); 64-byte aligned */
+    const float *labels; /* (row_count): the class, or -1; or the next tokens (row_count,T) */
 };
 
 /* How many bytes its ring takes. */

@@ -200,6 +200,30 @@ static enum cam_code compile_phase(struct compiled *compiled, const struct phase
     return rc;
 }
 
+static enum cam_code compile_evaluation(struct compiled *compiled, struct cam_err *err)
+{
+    const struct evaluation *evaluation = &compiled->training->evaluation;
+    int64_t offsets[EVALUATION_METRICS_MAX];
+    if (evaluation->graph == NULL) {
+        return CAM_OK;
+    }
+    for (int i = 0; i < evaluation->metric_count; i++) {
+        offsets[i] = evaluation->metrics[i].offset;
+    }
+    enum cam_code rc = compiled_plan(compiled,
+                                     &(struct compiled_request){
+                                         .graph = evaluation->graph,
+                                         .nodes = evaluation->nodes,
+                                         .offsets = offsets,
+                                         .count = evaluation->metric_count,
+                                     },
+                                     &compiled->evaluation, err);
+    if (rc == CAM_OK) {
+        grow(&compiled->activation_floats, &compiled->evaluation);
+    }
+    return rc;
+}
+
 /* Where each tensor of a table stands, for the planner; one more so that none is NULL. */
 static int64_t *offsets_of(const struct tensor_info *tensors, int count)
 {
@@ -234,6 +258,9 @@ enum cam_code compiled_create(const struct training *training, const struct back
     for (int i = 0; rc == CAM_OK && i < training->phase_count; i++) {
         rc = compile_phase(compiled, &training->phases[i], &compiled->phases[i], err);
     }
+    if (rc == CAM_OK) {
+        rc = compile_evaluation(compiled, err);
+    }
     if (rc != CAM_OK) {
         compiled_destroy(compiled);
         return rc;
@@ -256,6 +283,7 @@ void compiled_destroy(struct compiled *compiled)
         cam_free(phase->replicated_offsets);
         cam_free(phase->gaps);
     }
+    compiled_release(compiled->backend, &compiled->evaluation);
     cam_free(compiled->phases);
     cam_free(compiled->parameter_offsets);
     cam_free(compiled->buffer_offsets);

@@ -45,8 +45,9 @@ struct compiled {
     const struct backend *backend;
     struct backend_instance *instance;
     struct compiled_phase *phases;
-    int64_t activation_floats; /* largest of all plans: one lane's arena */
-    int64_t replicated_floats; /* largest replicated output */
+    struct compiled_plan evaluation; /* executable NULL: none */
+    int64_t activation_floats;       /* largest of all plans: one lane's arena */
+    int64_t replicated_floats;       /* largest replicated output */
     int64_t *parameter_offsets;
     int64_t *buffer_offsets;
 };

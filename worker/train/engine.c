@@ -51,7 +51,7 @@ static void bind_inputs(const struct engine *engine, const struct engine_phase *
     const struct training *t = engine->training;
     for (int i = 0; i < t->input_count; i++) {
         int64_t floats = shape_count(&t->inputs[i].shape);
-        const float *whole = engine->input_is_label[i] ? run->labels : run->pixels;
+        const float *whole = engine->input_is_label[i] ? run->labels : run->values;
         inputs[i] = whole == NULL ? NULL : whole + local * floats;
     }
 }

@@ -20,6 +20,7 @@
 #include "worker/train/compiled.h"
 #include "worker/train/lanes.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct engine;
@@ -38,7 +39,8 @@ struct engine_phase {
     uint64_t execution;  /* of the phase, from 0 */
     int64_t step;        /* from 1: for error texts */
     double rate_factor;  /* of the learning rate: 1, less after a rollback */
-    const float *pixels; /* this rank's rows, (rows,H,W,C); NULL where the phase takes no batch */
+    const float *values; /* this rank's rows: images (rows,H,W,C), or tokens (rows,T); NULL where
+                          * the phase takes no batch */
     const float *labels;
     uint64_t control; /* in: this rank's word; out: the or of all ranks' */
     double *metrics;  /* out: metric_count of the phase, means over the batch */
@@ -59,6 +61,12 @@ void engine_rows(const struct engine *engine, int64_t *first_out, int64_t *count
 /* The arenas: parameters are shared with the ranks of this host (see collectives_replica). */
 float *engine_parameters(const struct engine *engine);
 float *engine_buffers(const struct engine *engine);
+
+/* A lane's activations, for other plans of the training between two phases. */
+float *engine_activations(const struct engine *engine, int lane);
+
+/* Whether an input of the training is filled with labels; else with values. */
+bool engine_input_is_label(const struct engine *engine, int input);
 
 /* Rank 0 gathers all optimizer states into whole[phase][state] (a part's floats each), or hands
  * them out; whole is NULL on other ranks.  Collective. */

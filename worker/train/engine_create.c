@@ -190,7 +190,7 @@ static enum cam_code make_lanes(struct engine *engine, struct cam_err *err)
     return engine->lane == NULL ? short_of_memory(err, "the lanes") : CAM_OK;
 }
 
-/* What the worker can bring: images and labels, a row a sample. */
+/* What the worker can bring: images or text, and labels, a row a sample. */
 static enum cam_code check_inputs(struct engine *engine, struct cam_err *err)
 {
     const struct training *t = engine->training;
@@ -201,7 +201,7 @@ static enum cam_code check_inputs(struct engine *engine, struct cam_err *err)
     for (int i = 0; i < t->input_count; i++) {
         const char *name = t->inputs[i].name;
         engine->input_is_label[i] = strcmp(name, "label") == 0;
-        if (!engine->input_is_label[i] && strcmp(name, "image") != 0) {
+        if (!engine->input_is_label[i] && strcmp(name, "image") != 0 && strcmp(name, "text") != 0) {
             return cam_fail(err, CAM_UNSUPPORTED, "no data source gives the input %s", name);
         }
     }
@@ -307,6 +307,16 @@ float *engine_parameters(const struct engine *engine)
 float *engine_buffers(const struct engine *engine)
 {
     return engine->buffers;
+}
+
+float *engine_activations(const struct engine *engine, int lane)
+{
+    return engine->lane[lane].activations;
+}
+
+bool engine_input_is_label(const struct engine *engine, int input)
+{
+    return engine->input_is_label[input];
 }
 
 int engine_state_index(const struct training *training, int phase, int state)

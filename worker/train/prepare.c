@@ -100,10 +100,13 @@ static enum cam_code build_training(struct prepare *prepare, struct cam_err *err
     const struct source_info *info = source_info(p->source);
     const struct data_shape shape = {
         .count = info->count,
+        .validation_count = info->validation_count,
         .height = info->height,
         .width = info->width,
         .channels = info->channels,
         .classes = info->classes,
+        .length = info->length,
+        .set_bytes = info->set_bytes,
     };
     return training_create(&p->job, &shape, &p->training, err);
 }

@@ -290,6 +290,8 @@ static enum cam_code run_training(struct session *s, struct cam_err *err)
         .job = &p->job,
         .training = p->training,
         .source = p->source,
+        .compiled = p->compiled,
+        .lanes = s->lanes,
         .engine = s->engine,
         .collectives = s->options.collectives,
         .progress = &s->progress,

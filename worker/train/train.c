@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "proto/hold.h"
 #include "worker/data/loader.h"
+#include "worker/train/evaluate.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@ struct loop {
     const struct train_options *options;
     struct run_state *state;
     struct loader *loader;
+    struct evaluate *evaluate; /* NULL: nothing to judge */
     int64_t steps_per_epoch;
     int64_t steps_total;
     int64_t first_step;
@@ -130,7 +132,7 @@ static enum cam_code run_phase(struct loop *loop, const struct turn *turn, struc
         .execution = (uint64_t)*execution,
         .step = state->step + 1,
         .rate_factor = 1.0,
-        .pixels = sees ? loop->batch.pixels : NULL,
+        .values = sees ? loop->batch.values : NULL,
         .labels = sees ? loop->batch.labels : NULL,
         .control = turn->last ? wishes(loop) : 0,
         .metrics = values,
@@ -224,7 +226,23 @@ static void show_progress(const struct loop *loop)
     atomic_store_explicit(&progress->metric_count, state->metric_count, memory_order_relaxed);
 }
 
-/* Rank 0: the row of the epoch that has ended, to the writer and to the log. */
+/* Judges the parameters that the epoch ended with; rank 0 has the figures in the row. */
+static enum cam_code judge(const struct loop *loop, struct epoch_row *row, struct cam_err *err)
+{
+    const struct evaluation *evaluation = &loop->options->training->evaluation;
+    if (loop->evaluate == NULL) {
+        return CAM_OK;
+    }
+    enum cam_code rc = evaluate_run(loop->evaluate, row->metric + row->metric_count, err);
+    for (int m = 0; m < evaluation->metric_count; m++) {
+        (void)snprintf(row->metric_name[row->metric_count++], STATE_NAME_SIZE, "%s",
+                       evaluation->metrics[m].name);
+    }
+    return rc;
+}
+
+/* Rank 0: the row of the epoch that has ended, to the writer and to the log. Its time is that of
+ * training alone. */
 static enum cam_code end_epoch(struct loop *loop, struct cam_err *err)
 {
     struct run_state *state = loop->state;
@@ -241,6 +259,10 @@ static enum cam_code end_epoch(struct loop *loop, struct cam_err *err)
         row.metric[m] = state->metric_sum[m] / (double)state->epoch_step;
         state->metric_sum[m] = 0.0;
     }
+    enum cam_code rc = judge(loop, &row, err);
+    if (rc != CAM_OK) {
+        return rc;
+    }
     state->epoch++;
     state->epoch_step = 0;
     state->epoch_seconds = 0.0;
@@ -255,7 +277,7 @@ static enum cam_code end_epoch(struct loop *loop, struct cam_err *err)
     for (int m = 0; m < row.metric_count; m++) {
         (void)printf("  %s %.4f", row.metric_name[m], row.metric[m]);
     }
-    (void)printf("  %.0f images/s  %.1f s\n", row.samples_per_s, row.seconds);
+    (void)printf("  %.0f samples/s  %.1f s\n", row.samples_per_s, row.seconds);
     (void)fflush(stdout);
     return writer_row(loop->options->writer, &row, err);
 }
@@ -295,7 +317,8 @@ static enum cam_code after_step(struct loop *loop, bool *stop_out, struct cam_er
     bool epoch_end = loop->state->epoch_step == loop->steps_per_epoch;
     bool stop = (loop->control & CONTROL_STOP) != 0 && loop->state->step < loop->steps_total;
     bool checkpoint = (loop->control & CONTROL_CHECKPOINT) != 0 || stop;
-    bool sample = epoch_end && loop->options->writer != NULL;
+    bool sample =
+        epoch_end && loop->options->writer != NULL && loop->options->training->sample != NULL;
     enum cam_code rc = CAM_OK;
     if (epoch_end) {
         rc = end_epoch(loop, err);
@@ -378,6 +401,17 @@ enum cam_code train_run(const struct train_options *options, struct run_state *s
     }
     loop.steps_total = loop.steps_per_epoch * options->job->train.epochs;
     enum cam_code rc = make_loader(&loop, err);
+    if (rc == CAM_OK && options->training->evaluation.graph != NULL) {
+        const struct evaluate_options judging = {
+            .compiled = options->compiled,
+            .source = options->source,
+            .engine = options->engine,
+            .collectives = options->collectives,
+            .lanes = options->lanes,
+            .progress = options->progress,
+        };
+        rc = evaluate_create(&judging, &loop.evaluate, err);
+    }
     if (rc == CAM_OK) {
         rc = run_steps(&loop, stopped_out, err);
     }
@@ -385,6 +419,7 @@ enum cam_code train_run(const struct train_options *options, struct run_state *s
         cam_log(CAM_LOG_DEBUG, "train", "the loader made steps wait ms=%lld",
                 (long long)(loader_waited_ns(loop.loader) / 1000000));
     }
+    evaluate_destroy(loop.evaluate);
     loader_destroy(loop.loader);
     return rc;
 }

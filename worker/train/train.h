@@ -24,6 +24,8 @@ struct train_options {
     const struct job_file *job;
     const struct training *training;
     const struct source *source;
+    const struct compiled *compiled;
+    struct lanes *lanes;
     struct engine *engine;
     struct collectives *collectives;
     struct progress *progress;

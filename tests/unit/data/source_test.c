@@ -67,7 +67,7 @@ static void check_content(void)
     struct cam_err err;
     struct source *source = NULL;
     float pixels[4];
-    int32_t label = 0;
+    float label = 0;
     ASSERT_OK(open_pair(true, &source, &err), err);
     assert_int_equal(source_info(source)->count, 3);
     assert_int_equal(source_info(source)->height, 2);
@@ -76,11 +76,11 @@ static void check_content(void)
     assert_int_equal(source_info(source)->classes, 10);
     ASSERT_OK(source_load(source, &err), err);
     ASSERT_OK(source_read(source, 0, pixels, &label, &err), err);
-    assert_int_equal(label, 4);
+    assert_int_equal((int)label, 4);
     assert_true(pixels[0] == -1.0F && pixels[1] == 1.0F);
     assert_true(pixels[2] > 0.0039F && pixels[2] < 0.0040F);
     ASSERT_OK(source_read(source, 2, pixels, &label, &err), err);
-    assert_int_equal(label, 9);
+    assert_int_equal((int)label, 9);
     assert_true(pixels[3] < -0.9F);
     source_close(source);
 }
@@ -106,7 +106,7 @@ static void test_shared(void **state)
     struct source *first = NULL;
     struct source *second = NULL;
     float pixels[4];
-    int32_t label = 0;
+    float label = 0;
     assert_non_null(mkdtemp(memory));
     put(labels, LABELS, sizeof LABELS);
     put(images, IMAGES_GZ, sizeof IMAGES_GZ);
@@ -123,7 +123,7 @@ static void test_shared(void **state)
     ASSERT_OK(source_share(second, memory, &err), err);
     ASSERT_OK(source_load(second, &err), err);
     ASSERT_OK(source_read(second, 0, pixels, &label, &err), err);
-    assert_int_equal(label, 4);
+    assert_int_equal((int)label, 4);
     assert_true(pixels[0] == -1.0F && pixels[1] == 1.0F);
     source_close(second);
     ASSERT_OK(cam_folder_remove(memory, &err), err);
@@ -305,9 +305,9 @@ static void test_mnist(void **state)
     assert_int_equal(source_info(source)->classes, 10);
     ASSERT_OK(source_load(source, &err), err);
     float pixels[28 * 28];
-    int32_t label = -1;
+    float label = -1;
     ASSERT_OK(source_read(source, 59999, pixels, &label, &err), err);
-    assert_int_equal(label, 8); /* the last training image is an eight */
+    assert_int_equal((int)label, 8); /* the last training image is an eight */
     source_close(source);
 }
 

@@ -1,8 +1,8 @@
 #include "../unit.h"
 
 #include "base/mem.h"
+#include "data/permutation.h"
 #include "worker/data/loader.h"
-#include "worker/data/permutation.h"
 
 #include <string.h>
 
@@ -29,11 +29,11 @@ static void check_rows(const struct source *source, const struct loader_options 
     permutation_init(&order, COUNT, o->seed, (uint64_t)(number / PER_EPOCH));
     for (int64_t row = 0; row < o->row_count; row++) {
         uint64_t place = (uint64_t)(number % PER_EPOCH * BATCH + o->row_first + row);
-        int32_t label = -1;
+        float label = -1;
         ASSERT_OK(source_read(source, (int64_t)permutation_at(&order, place), pixels, &label, &err),
                   err);
-        assert_memory_equal(pixels, batch->pixels + row * floats, (size_t)floats * sizeof *pixels);
-        assert_true(batch->labels[row] == (float)label);
+        assert_memory_equal(pixels, batch->values + row * floats, (size_t)floats * sizeof *pixels);
+        assert_true(batch->labels[row] == label);
     }
     cam_free(pixels);
 }

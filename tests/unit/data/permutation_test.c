@@ -1,6 +1,6 @@
 #include "../unit.h"
 
-#include "worker/data/permutation.h"
+#include "data/permutation.h"
 
 #include <stdbool.h>
 #include <string.h>

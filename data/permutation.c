@@ -1,4 +1,4 @@
-#include "worker/data/permutation.h"
+#include "data/permutation.h"
 
 #include "base/philox.h"
 
