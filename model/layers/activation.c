@@ -240,6 +240,11 @@ bool activation_is_sigmoid(int activation)
     return APPLY[activation] == apply_sigmoid;
 }
 
+bool activation_is_gelu(int activation)
+{
+    return APPLY[activation] == apply_gelu;
+}
+
 void activation_build(struct layer *layer)
 {
     int activation = 0;

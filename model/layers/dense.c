@@ -29,8 +29,7 @@ static bool becomes_image(const struct layer *layer, int64_t image_out[3])
     return false;
 }
 
-/* Every row of x times w. */
-static int rows_product(struct graph *graph, int x, int w)
+int rows_product(struct graph *graph, int x, int w)
 {
     if (x < 0 || w < 0) {
         return NODE_NONE;

@@ -73,7 +73,8 @@ enum { INITIALIZER_COUNT = sizeof INITIALS / sizeof INITIALS[0], DEFAULTS = 2 };
 _Static_assert(sizeof INITIALIZERS / sizeof INITIALIZERS[0] == INITIALIZER_COUNT, "one a name");
 
 /* `{normal: 0.02}` or `{normal: {mean: 1, std: 0.02}}`; `{uniform: 0.05}` for -0.05 to 0.05. */
-static struct initial drawn_initial(struct layer *layer, const struct doc_node *map)
+static struct initial drawn_initial(struct layer *layer, const char *key,
+                                    const struct doc_node *map)
 {
     static const char *const KEYS[] = {"normal", "uniform"};
     static const char *const MOMENTS[] = {"mean", "std"};
@@ -81,7 +82,7 @@ static struct initial drawn_initial(struct layer *layer, const struct doc_node *
     double width = 0.0;
     bool normal = moments != NULL;
     if (layer->rc == CAM_OK) {
-        layer->rc = doc_check_keys(map, "initializer", KEYS, 2, &layer->err);
+        layer->rc = doc_check_keys(map, key, KEYS, 2, &layer->err);
     }
     if (layer->rc == CAM_OK && normal && moments->kind == DOC_MAP) {
         struct initial initial = normal_of(1.0);
@@ -101,16 +102,22 @@ static struct initial drawn_initial(struct layer *layer, const struct doc_node *
     return normal ? normal_of(width) : uniform_of(width);
 }
 
-struct initial layer_initializer(struct layer *layer, int64_t fan_in, int64_t fan_out,
-                                 bool *plain_out)
+struct initial layer_initializer_of(struct layer *layer, const char *key, int64_t fan_in,
+                                    int64_t fan_out, bool *plain_out)
 {
-    const struct doc_node *node = doc_get(layer->attributes, "initializer");
+    const struct doc_node *node = doc_get(layer->attributes, key);
     int choice = 0;
     *plain_out = node == NULL;
     if (node != NULL && node->kind == DOC_MAP) {
-        return drawn_initial(layer, node);
+        return drawn_initial(layer, key, node);
     }
-    layer_read_choice(layer, "initializer", INITIALIZERS, INITIALIZER_COUNT, &choice);
+    layer_read_choice(layer, key, INITIALIZERS, INITIALIZER_COUNT, &choice);
     *plain_out = choice < DEFAULTS;
     return INITIALS[choice]((double)fan_in, (double)fan_out);
+}
+
+struct initial layer_initializer(struct layer *layer, int64_t fan_in, int64_t fan_out,
+                                 bool *plain_out)
+{
+    return layer_initializer_of(layer, "initializer", fan_in, fan_out, plain_out);
 }

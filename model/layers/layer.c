@@ -5,6 +5,8 @@
 #define WEIGHTED_KEYS "use_bias", "initializer", "norm", "activation"
 
 #define CONVOLUTION_KEYS "filters", "kernel", "stride", "padding", "dilation", "groups"
+#define ATTENTION_KEYS   "heads", "causal", "dropout", "use_bias", "initializer"
+#define RECURRENT_KEYS   "units", "layers", "bidirectional", "return", "dropout", "use_bias"
 #define NORM_KEYS        "epsilon", "affine", "initializer"
 #define POOL             .keys = {"size", "stride", "padding"}, .shorthand = "size", .inputs_max = 1
 #define ACTIVATION(n, s, ...)                                                                      \
@@ -33,7 +35,7 @@ static const struct layer_type TYPES[] = {
      .keeps_form = true,
      .build = batch_norm_build},
     {.name = "layer_norm",
-     .keys = {NORM_KEYS},
+     .keys = {"use_bias", NORM_KEYS},
      .inputs_max = 1,
      .keeps_form = true,
      .build = layer_norm_build},
@@ -72,6 +74,24 @@ static const struct layer_type TYPES[] = {
      .inputs_max = 1,
      .keeps_form = true,
      .build = dropout_build},
+    {.name = "embedding",
+     .keys = {"vocabulary", "units", "initializer"},
+     .inputs_max = 1,
+     .build = embedding_build},
+    {.name = "positions",
+     .keys = {"kind", "initializer"},
+     .shorthand = "kind",
+     .inputs_max = 1,
+     .build = positions_build},
+    {.name = "class_token", .keys = {"initializer"}, .inputs_max = 1, .build = class_token_build},
+    {.name = "take", .keys = {"step"}, .shorthand = "step", .inputs_max = 1, .build = take_build},
+    {.name = "attention", .keys = {ATTENTION_KEYS}, .inputs_max = 1, .build = attention_build},
+    {.name = "transformer_block",
+     .keys = {ATTENTION_KEYS, "mlp", "activation", "norm", "epsilon", "residual_initializer"},
+     .inputs_max = 1,
+     .build = transformer_block_build},
+    {.name = "lstm", .keys = {RECURRENT_KEYS}, .inputs_max = 1, .build = lstm_build},
+    {.name = "gru", .keys = {RECURRENT_KEYS}, .inputs_max = 1, .build = gru_build},
     ACTIVATION("relu", NULL, NULL),
     ACTIVATION("leaky_relu", "negative_slope", "negative_slope"),
     {.name = "prelu",
@@ -118,6 +138,14 @@ static const char *const NAMES[] = {"dense",
                                     "concat",
                                     "residual",
                                     "dropout",
+                                    "embedding",
+                                    "positions",
+                                    "class_token",
+                                    "take",
+                                    "attention",
+                                    "transformer_block",
+                                    "lstm",
+                                    "gru",
                                     "relu",
                                     "leaky_relu",
                                     "prelu",

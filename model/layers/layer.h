@@ -132,6 +132,9 @@ uint32_t layer_stream(struct layer *layer, const char *label);
  * PyTorch's default, which draws biases too. */
 struct initial layer_initializer(struct layer *layer, int64_t fan_in, int64_t fan_out,
                                  bool *plain_out);
+/* The same under another key. */
+struct initial layer_initializer_of(struct layer *layer, const char *key, int64_t fan_in,
+                                    int64_t fan_out, bool *plain_out);
 
 /* The shape of an input; and that of one of its samples as a text, for errors. */
 const struct shape *layer_shape(const struct layer *layer, int input);
@@ -166,6 +169,17 @@ void concat_build(struct layer *layer);
 void residual_build(struct layer *layer);
 void dropout_build(struct layer *layer);
 void activation_build(struct layer *layer);
+void embedding_build(struct layer *layer);
+void positions_build(struct layer *layer);
+void class_token_build(struct layer *layer);
+void take_build(struct layer *layer);
+void attention_build(struct layer *layer);
+void transformer_block_build(struct layer *layer);
+void lstm_build(struct layer *layer);
+void gru_build(struct layer *layer);
+
+/* dense.c: every row of x (...,in) times w (in,out). */
+int rows_product(struct graph *graph, int x, int w);
 
 /* weighted.c: what follows a weighted layer's product: bias, `norm:`, `activation:`. */
 struct weighted_tail {
@@ -179,7 +193,8 @@ struct norm_options {
     const char *prefix; /* "" or "norm." */
     double momentum;    /* of running statistics */
     double epsilon;
-    bool affine; /* a gain and a bias for each channel */
+    bool affine; /* a gain for each channel ... */
+    bool bias;   /* ... and a bias */
     struct initial gain;
 };
 /* PyTorch's defaults. */
@@ -207,6 +222,7 @@ int dropout_apply(struct layer *layer, int x, double rate, const char *stream);
 int activation_apply(struct layer *layer, int x, int activation, const char *suffix);
 const char *const *activation_names(size_t *count_out);
 bool activation_is_sigmoid(int activation);
+bool activation_is_gelu(int activation);
 /* x where it is positive, else x times the slope. */
 int leaky_relu_apply(struct graph *graph, int x, double slope);
 

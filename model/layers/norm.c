@@ -17,6 +17,7 @@ struct norm_options norm_defaults(const char *prefix)
                                  .momentum = 0.1,
                                  .epsilon = 1e-5,
                                  .affine = true,
+                                 .bias = true,
                                  .gain = {.kind = INITIAL_CONSTANT, .first = 1.0}};
 }
 
@@ -45,8 +46,9 @@ struct norm_tensors norm_tensors(struct layer *layer, int64_t channels,
                                      graph_constant(graph, 0.0, &shape)};
     }
     int gain = channel_parameter(layer, options, "weight", channels, options->gain);
-    int bias = channel_parameter(layer, options, "bias", channels,
-                                 (struct initial){.kind = INITIAL_CONSTANT});
+    int bias = options->bias ? channel_parameter(layer, options, "bias", channels,
+                                                 (struct initial){.kind = INITIAL_CONSTANT})
+                             : graph_constant(graph, 0.0, &shape);
     return (struct norm_tensors){gain, bias};
 }
 
@@ -95,12 +97,13 @@ int instance_norm_apply(struct layer *layer, int x, const struct norm_options *o
     return norm_affine(layer, graph_standardize(graph, x, places, options->epsilon), options);
 }
 
-/* Epsilon, affine and `initializer`, which is drawn around 1 where a gain belongs. */
+/* Epsilon, affine, use_bias and `initializer`, which is drawn around 1 where a gain belongs. */
 static void read_options(struct layer *layer, struct norm_options *options)
 {
     bool plain = true;
     layer_read_real(layer, "epsilon", 1e-12, 1.0, &options->epsilon);
     layer_read_bool(layer, "affine", &options->affine);
+    layer_read_bool(layer, "use_bias", &options->bias);
     struct initial drawn = layer_initializer(layer, 1, 1, &plain);
     if (!plain) {
         options->gain = drawn;
