@@ -2,6 +2,7 @@
 #include "model/check.h"
 
 #include "base/arena.h"
+#include "client/check_plan.h"
 #include "client/job_text.h"
 #include "client/output.h"
 #include "client/render.h"
@@ -45,7 +46,7 @@ static enum cam_code read_data_shape(const struct job_file *job, struct data_sha
     return rc;
 }
 
-static enum cam_code print_json(const struct checked *c, struct cam_err *err)
+static enum cam_code print_json(const struct checked *c, bool plan, struct cam_err *err)
 {
     const struct job_figures *f = &c->figures;
     const struct {
@@ -80,6 +81,15 @@ static enum cam_code print_json(const struct checked *c, struct cam_err *err)
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         (void)json_object_set_new(map, numbers[i].name, json_integer(numbers[i].value));
     }
+    json_t *phases = NULL;
+    enum cam_code rc = plan ? check_plan_json(&c->job, &c->data, &phases, err) : CAM_OK;
+    if (rc != CAM_OK) {
+        json_decref(map);
+        return rc;
+    }
+    if (phases != NULL) {
+        (void)json_object_set_new(map, "phases", phases);
+    }
     return output_json(map, err);
 }
 
@@ -89,7 +99,7 @@ static void add_bytes(struct cam_text *out, const char *name, int64_t bytes)
     cam_text_add(out, "  %-14s %10s\n", name, render_bytes(bytes, text));
 }
 
-static enum cam_code print_text(const struct checked *c, struct cam_err *err)
+static enum cam_code print_text(const struct checked *c, bool plan, struct cam_err *err)
 {
     const struct job_file *job = &c->job;
     const struct job_figures *f = &c->figures;
@@ -127,6 +137,11 @@ static enum cam_code print_text(const struct checked *c, struct cam_err *err)
     if (f->note[0] != '\0') {
         cam_text_add(&out, "note             %s\n", f->note);
     }
+    enum cam_code rc = plan ? check_plan_text(&c->job, &c->data, &out, err) : CAM_OK;
+    if (rc != CAM_OK) {
+        cam_text_release(&out);
+        return rc;
+    }
     return output_text(&out, err);
 }
 
@@ -152,7 +167,7 @@ enum cam_code command_check(struct invocation *in, struct cam_err *err)
         rc = model_check(&c.job, &c.data, c.lanes, &c.figures, err);
     }
     if (rc == CAM_OK) {
-        rc = in->given[OPTION_JSON] ? print_json(&c, err) : print_text(&c, err);
+        rc = (in->given[OPTION_JSON] ? print_json : print_text)(&c, in->given[OPTION_PLAN], err);
     }
 out:
     cam_arena_destroy(arena);

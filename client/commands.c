@@ -35,6 +35,8 @@ const struct option_row OPTIONS[OPTION_COUNT] = {
     [OPTION_DIGEST] = {.name = "--digest",
                        .help = "compute the digest of a safetensors file; no daemon is asked"},
     [OPTION_MARKDOWN] = {.name = "--markdown", .help = "print the table of keys instead"},
+    [OPTION_PLAN] = {.name = "--plan",
+                     .help = "also every step of every phase: operators, shapes, bytes, FLOPs"},
 };
 
 #define BIT(option) (1U << (option))
@@ -43,7 +45,7 @@ static const struct command COMMANDS[] = {
     {"submit", "FILE", 1, 1,
      BIT(OPTION_SET) | BIT(OPTION_AFTER) | BIT(OPTION_HOLD) | BIT(OPTION_KEY) | BIT(OPTION_JSON),
      command_submit, "put a job into the queue and print its id (FILE - is standard input)"},
-    {"check", "FILE", 1, 1, BIT(OPTION_SET) | BIT(OPTION_JSON), command_check,
+    {"check", "FILE", 1, 1, BIT(OPTION_SET) | BIT(OPTION_JSON) | BIT(OPTION_PLAN), command_check,
      "say whether a job can run and what it costs; no daemon is asked"},
     {"queue", "", 0, 0, BIT(OPTION_ALL) | BIT(OPTION_STATE) | BIT(OPTION_JSON), command_queue,
      "list the jobs, with the reason for waiting"},

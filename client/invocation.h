@@ -31,6 +31,7 @@ enum option {
     OPTION_EPOCH,
     OPTION_DIGEST,
     OPTION_MARKDOWN,
+    OPTION_PLAN,
     OPTION_COUNT,
 };
 

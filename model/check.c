@@ -16,6 +16,7 @@ struct planning {
     int64_t *buffer_offsets;
     struct memory_plans plans;
     struct job_figures *figures;
+    const struct check_visitor *visitor; /* NULL: none */
 };
 
 static int64_t *offsets_of(const struct tensor_info *tensors, int count)
@@ -68,21 +69,21 @@ static void count_packed(struct planning *planning, const struct plan *plan)
     }
 }
 
-static enum cam_code make_plan(struct planning *planning, const struct graph *graph,
-                               const struct plan_output *outputs, int count, struct plan **out,
-                               struct cam_err *err)
+/* Fills the rest of a request for some outputs of a graph. */
+static enum cam_code make_plan(struct planning *planning, const char *phase,
+                               struct plan_request request, struct plan **out, struct cam_err *err)
 {
     const struct plan_target *target = plan_target("cpu");
-    const struct plan_request request = {.graph = graph,
-                                         .outputs = outputs,
-                                         .output_count = count,
-                                         .parameter_offsets = planning->parameter_offsets,
-                                         .buffer_offsets = planning->buffer_offsets,
-                                         .fuse = target->fuses,
-                                         .macros = target->macros};
+    request.parameter_offsets = planning->parameter_offsets;
+    request.buffer_offsets = planning->buffer_offsets;
+    request.fuse = target->fuses;
+    request.macros = target->macros;
     enum cam_code rc = plan_create(&request, out, err);
     if (rc == CAM_OK) {
         count_packed(planning, *out);
+    }
+    if (rc == CAM_OK && planning->visitor != NULL) {
+        rc = planning->visitor->visit(planning->visitor->context, phase, *out, err);
     }
     return rc;
 }
@@ -110,7 +111,9 @@ static enum cam_code plan_phase(struct planning *planning, const struct phase *p
     for (int i = 0; i < phase->output_count; i++) {
         outputs[i] = (struct plan_output){phase->output_nodes[i], phase->output_offsets[i]};
     }
-    enum cam_code rc = make_plan(planning, phase->graph, outputs, phase->output_count, &plan, err);
+    const struct plan_request request = {
+        .graph = phase->graph, .outputs = outputs, .output_count = phase->output_count};
+    enum cam_code rc = make_plan(planning, phase->name, request, &plan, err);
     if (rc == CAM_OK) {
         planning->figures->flops_per_step += flops_a_step(t, phase, plan->flops);
         if (plan->activation_floats > planning->plans.activation_floats) {
@@ -133,8 +136,9 @@ static enum cam_code plan_evaluation(struct planning *planning, struct cam_err *
     for (int i = 0; i < evaluation->metric_count; i++) {
         outputs[i] = (struct plan_output){evaluation->nodes[i], evaluation->metrics[i].offset};
     }
-    enum cam_code rc =
-        make_plan(planning, evaluation->graph, outputs, evaluation->metric_count, &plan, err);
+    const struct plan_request request = {
+        .graph = evaluation->graph, .outputs = outputs, .output_count = evaluation->metric_count};
+    enum cam_code rc = make_plan(planning, "evaluation", request, &plan, err);
     if (rc == CAM_OK && plan->activation_floats > planning->plans.activation_floats) {
         planning->plans.activation_floats = plan->activation_floats;
     }
@@ -146,11 +150,12 @@ static enum cam_code plan_sample(struct planning *planning, struct cam_err *err)
 {
     const struct training *t = planning->training;
     const struct plan_output output = {.node = t->sample_node};
+    const struct plan_request request = {.graph = t->sample, .outputs = &output, .output_count = 1};
     struct plan *plan = NULL;
     if (t->sample == NULL) {
         return CAM_OK;
     }
-    enum cam_code rc = make_plan(planning, t->sample, &output, 1, &plan, err);
+    enum cam_code rc = make_plan(planning, "sample", request, &plan, err);
     if (rc == CAM_OK) {
         planning->plans.sample_activation_floats = plan->activation_floats;
     }
@@ -193,6 +198,25 @@ static void count_figures(const struct planning *planning, const struct job_file
     memory_of_rank(&request, out);
 }
 
+static enum cam_code plan_all(struct planning *planning, struct cam_err *err)
+{
+    const struct training *training = planning->training;
+    enum cam_code rc = CAM_OK;
+    planning->parameter_offsets = offsets_of(training->parameters, training->parameter_count);
+    planning->buffer_offsets = offsets_of(training->buffers, training->buffer_count);
+    if (planning->parameter_offsets == NULL || planning->buffer_offsets == NULL) {
+        rc = cam_fail(err, CAM_NO_MEMORY, "no memory to check a job");
+    }
+    for (int i = 0; rc == CAM_OK && i < training->phase_count; i++) {
+        rc = plan_phase(planning, &training->phases[i], err);
+    }
+    rc = rc == CAM_OK ? plan_evaluation(planning, err) : rc;
+    rc = rc == CAM_OK ? plan_sample(planning, err) : rc;
+    cam_free(planning->parameter_offsets);
+    cam_free(planning->buffer_offsets);
+    return rc;
+}
+
 enum cam_code model_check(const struct job_file *job, const struct data_shape *data, int lanes,
                           struct job_figures *out, struct cam_err *err)
 {
@@ -204,21 +228,24 @@ enum cam_code model_check(const struct job_file *job, const struct data_shape *d
         return rc;
     }
     planning.training = training;
-    planning.parameter_offsets = offsets_of(training->parameters, training->parameter_count);
-    planning.buffer_offsets = offsets_of(training->buffers, training->buffer_count);
-    if (planning.parameter_offsets == NULL || planning.buffer_offsets == NULL) {
-        rc = cam_fail(err, CAM_NO_MEMORY, "no memory to check a job");
-    }
-    for (int i = 0; rc == CAM_OK && i < training->phase_count; i++) {
-        rc = plan_phase(&planning, &training->phases[i], err);
-    }
-    rc = rc == CAM_OK ? plan_evaluation(&planning, err) : rc;
-    rc = rc == CAM_OK ? plan_sample(&planning, err) : rc;
+    rc = plan_all(&planning, err);
     if (rc == CAM_OK) {
         count_figures(&planning, job, data, lanes < 1 ? 1 : lanes);
     }
-    cam_free(planning.parameter_offsets);
-    cam_free(planning.buffer_offsets);
     training_destroy(training);
+    return rc;
+}
+
+enum cam_code model_check_plans(const struct job_file *job, const struct data_shape *data,
+                                const struct check_visitor *visitor, struct cam_err *err)
+{
+    struct training *training = NULL;
+    struct job_figures figures = {0};
+    enum cam_code rc = training_create(job, data, &training, err);
+    if (rc == CAM_OK) {
+        struct planning planning = {.training = training, .figures = &figures, .visitor = visitor};
+        rc = plan_all(&planning, err);
+        training_destroy(training);
+    }
     return rc;
 }

@@ -56,4 +56,20 @@ struct job_figures {
 CAM_CHECKED enum cam_code model_check(const struct job_file *job, const struct data_shape *data,
                                       int lanes, struct job_figures *out, struct cam_err *err);
 
+/* Shown each phase's plan in the training's order, then those of "evaluation" and "sample", where
+ * the job has them. */
+struct plan;
+struct check_visitor {
+    /* The plan lives until this returns. */
+    enum cam_code (*visit)(void *context, const char *phase, const struct plan *plan,
+                           struct cam_err *err);
+    void *context;
+};
+
+/* Plans a job as model_check does.  The visitor's error ends it. */
+CAM_CHECKED enum cam_code model_check_plans(const struct job_file *job,
+                                            const struct data_shape *data,
+                                            const struct check_visitor *visitor,
+                                            struct cam_err *err);
+
 #endif

@@ -6,7 +6,8 @@
 
 #include <stdio.h>
 
-/* A row an operator, a column a backend; backends that do not open are named with the reason. */
+/* A row an operator, a column each backend that opens here; those that do not are named on standard
+ * error, with the reason.  A cell says how the operator runs: the legend at the end tells. */
 void operators_print(const char *backend_dir, FILE *out);
 
 #endif

@@ -45,6 +45,7 @@ struct plan_step {
     int output;                    /* value */
     const struct program *program; /* PLAN_PROGRAM */
     const char *path;              /* of its first node, for errors and profiles */
+    int64_t flops;                 /* PLAN_OPERATOR: of its products */
 };
 
 /* One thing that the caller wants, and where in the output block. */

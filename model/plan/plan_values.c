@@ -195,7 +195,8 @@ static void operator_step(struct plan_builder *b, const struct plan_draft *draft
     }
     step->output = value_of(b, draft->node);
     const struct op *op = op_get(node->op);
-    b->plan->flops += op->flops != NULL ? op->flops(node, inputs) : 0;
+    step->flops = op->flops != NULL ? op->flops(node, inputs) : 0;
+    b->plan->flops += step->flops;
 }
 
 /* Programs all of whose nodes were computed again by their readers are gone. */

@@ -202,7 +202,12 @@ class EndToEnd(unittest.TestCase):
         worker = BUILD / "worker" / "cambrian-worker"
         done = subprocess.run([worker, "--ops"], capture_output=True, text=True, timeout=60)
         self.assertEqual(0, done.returncode, done.stderr)
-        self.assertIn("conv2d", done.stdout)
+        rows = dict((line.split()[0], line.split()[1:])
+                    for line in done.stdout.split("\n\n")[0].splitlines())
+        self.assertEqual(["reference", "cpu"], rows["operator"][:2])
+        self.assertEqual(["kernel", "kernel"], rows["conv2d"][:2])
+        self.assertEqual(["kernel", "program"], rows["exp"][:2])
+        self.assertEqual(["kernel", "lowered"], rows["standardize"][:2])
 
 
 if __name__ == "__main__":

@@ -57,6 +57,14 @@ class Documents(unittest.TestCase):
             self.assertEqual(found["rank_bytes"], sum(
                 found[name + "_bytes"] for name in ("parameter", "state", "gradient", "activation",
                                                     "packed", "data", "checkpoint")))
+            planned = json.loads(cambrian("check", str(path), "--plan", "--json", *words))
+            self.assertEqual({**found, "phases": planned["phases"]}, planned)
+            for phase in planned["phases"]:
+                products = sum(step["flops"] for step in phase["steps"] if step["kind"] == "kernel")
+                self.assertEqual(phase["product_flops"], products)
+                self.assertTrue(all(step["written_bytes"] > 0 for step in phase["steps"]))
+                self.assertIn(f"{phase['phase']}, a shard: {len(phase['steps'])} steps",
+                              cambrian("check", str(path), "--plan", *words))
             text = cambrian("check", str(path), *words)
             self.assertIn("can run", text)
 
