@@ -12,13 +12,17 @@ import torch
 
 from golden_file import write_all
 import golden_layers
+import golden_losses
+import golden_optimizers
 
 
 def main():
     folder = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
-    write_all(folder, "layers", golden_layers.cases())
+    for kind, module in (("layers", golden_layers), ("losses", golden_losses),
+                         ("optimizers", golden_optimizers)):
+        write_all(folder, kind, module.cases())
 
 
 if __name__ == "__main__":

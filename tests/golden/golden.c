@@ -3,6 +3,7 @@
 #include "../unit/unit.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "kernels/registry.h"
 #include "model/plan/target.h"
 
@@ -78,6 +79,18 @@ double golden_number(const struct safetensors *file, const char *key, double mis
     return text == NULL ? missing : strtod(text, NULL);
 }
 
+void golden_job(const char *more, struct cam_arena *arena, struct job_file *out)
+{
+    struct cam_text text = {0};
+    struct cam_err err = {0};
+    cam_text_add(&text, "name: golden\nkind: gan\ndata: glyphs\ntrain: {epochs: 1}\n%s", more);
+    assert_non_null(text.bytes);
+    const struct job_text request = {
+        .file_name = "golden", .base_dir = "/", .text = text.bytes, .size = strlen(text.bytes)};
+    ASSERT_OK(jobfile_parse(&request, arena, out, &err), err);
+    cam_text_release(&text);
+}
+
 static int by_name(const void *a, const void *b)
 {
     return strcmp(a, b);
@@ -142,8 +155,10 @@ static bool has_cpu(void)
 
 int golden_places(const struct safetensors *file, struct golden_place out[GOLDEN_PLACES])
 {
-    out[0] = (struct golden_place){
-        .label = "reference f64", .backend = "reference", .f64 = true, .tolerance = 1e-9};
+    out[0] = (struct golden_place){.label = "reference f64",
+                                   .backend = "reference",
+                                   .f64 = true,
+                                   .tolerance = golden_number(file, "f64", 1e-9)};
     out[1] = (struct golden_place){.label = "cpu f32",
                                    .backend = "cpu",
                                    .fuse = true,
@@ -209,20 +224,19 @@ static void *fill_leaves(const struct golden_place *place, const struct leaves *
 }
 
 static void launch(const struct golden_place *place, const struct plan *plan,
-                   const struct bindings *bindings)
+                   const struct bindings *bindings, const struct random_context *random)
 {
     struct cam_err err;
     const struct backend *backend = NULL;
     struct backend_instance *instance = NULL;
     struct executable *executable = NULL;
-    const struct random_context random = {.seed = 1};
     const struct backend_options options = {.lanes = 1, .threads_per_shard = 1, .f64 = place->f64};
     ASSERT_OK(registry_find(place->backend, KERNEL_MODULE_DIR, &backend, &err), err);
     ASSERT_OK(backend->open(&options, &instance, &err), err);
     ASSERT_OK(backend->compile(instance, plan, &executable, &err), err);
     ASSERT_OK(backend->prepare(executable, bindings, &err), err);
     backend->lane_begin(instance, 0);
-    ASSERT_OK(backend->launch(executable, 0, bindings, &random, &err), err);
+    ASSERT_OK(backend->launch(executable, 0, bindings, random, &err), err);
     backend->destroy(executable);
     backend->close(instance);
 }
@@ -282,7 +296,8 @@ struct golden_values *golden_run(const struct golden_work *work, const struct go
                               .inputs = input_data,
                               .scalars = work->scalars,
                               .activations = activations,
-                              .output = block});
+                              .output = block},
+           &work->random);
     struct golden_values *out = take(place, plan, outputs, work->output_count, block);
     cam_free(parameter_arena);
     cam_free(buffer_arena);

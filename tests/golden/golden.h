@@ -11,6 +11,7 @@
 
 #include "kernels/backend.h"
 #include "model/graph/graph.h"
+#include "proto/jobfile.h"
 #include "proto/safetensors.h"
 
 enum { GOLDEN_SLOTS_MAX = 64, GOLDEN_OUTPUTS_MAX = 192, GOLDEN_NAME_SIZE = 128 };
@@ -33,6 +34,10 @@ struct golden_names {
 };
 struct golden_names *golden_list(const char *folder);
 
+/* A job file that asks for what `more` says: whole lines, beside those that every job needs and
+ * that it may not repeat (name, kind, data, train). */
+void golden_job(const char *more, struct cam_arena *arena, struct job_file *out);
+
 /* Runs a test a file of the folder, named as the file is, and then `more`.  The test's state is the
  * file's name.  What main returns. */
 struct CMUnitTest;
@@ -48,8 +53,8 @@ struct golden_place {
     double tolerance;
 };
 
-/* reference in f64; cpu in f32, where there is one.  The f32 tolerance is the file's, if it has
- * one. */
+/* reference in f64; cpu in f32, where there is one.  Tolerances are the file's, if it has some
+ * (f64, f32), else 1e-9 and 1e-5. */
 enum { GOLDEN_PLACES = 2 };
 int golden_places(const struct safetensors *file, struct golden_place out[GOLDEN_PLACES]);
 
@@ -60,6 +65,7 @@ struct golden_work {
     const double *buffers[GOLDEN_SLOTS_MAX];
     const double *inputs[GOLDEN_SLOTS_MAX];
     const float *scalars;
+    struct random_context random;
     int outputs[GOLDEN_OUTPUTS_MAX];
     int output_count;
 };

@@ -31,15 +31,12 @@ struct built {
 static void parse(struct built *b)
 {
     struct cam_text text = {0};
-    struct cam_err err = {0};
     cam_text_add(&text,
-                 "name: golden\nkind: gan\ndata: glyphs\noptimizer: {sgd: {lr: 1}}\n"
-                 "train: {epochs: 1}\nmodel:\n  discriminator: [flatten]\n  generator:\n%s",
+                 "optimizer: {sgd: {lr: 1}}\nmodel:\n  discriminator: [flatten]\n"
+                 "  generator:\n%s",
                  safetensors_metadata(b->file, "layers"));
     assert_non_null(text.bytes);
-    const struct job_text request = {
-        .file_name = "golden", .base_dir = "/", .text = text.bytes, .size = strlen(text.bytes)};
-    ASSERT_OK(jobfile_parse(&request, b->arena, &b->job, &err), err);
+    golden_job(text.bytes, b->arena, &b->job);
     cam_text_release(&text);
 }
 
