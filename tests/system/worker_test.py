@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -333,7 +334,14 @@ class Refusals(WorkerTest):
         failure = self.failed(self.job(), ranks=2, env={"CAMBRIAN_TEST_NAN": "5"})
         self.assertEqual("non-finite", failure["code"])
         self.assertEqual((5, "discriminator"), (failure["step"], failure["phase"]))
-        self.assertIn("shards 0 to 1 of rank 0", failure["text"])
+        text = failure["text"]
+        self.assertRegex(text, r"in shard 0 of rank 0, step 5, phase discriminator; first in "
+                               r"operator \w+ of discriminator\.\d+, which gives (nan|-?inf) ")
+        shown = list(map(int, re.search(r"samples ([\d, ]+)", text).group(1).split(", ")))
+        self.assertEqual(8, len(set(shown)), text)  # of 8 rows a shard
+        self.assertTrue(all(0 <= sample < 256 for sample in shown), text)
+        others = self.failed(self.job(), ranks=3, env={"CAMBRIAN_TEST_NAN": "5"})
+        self.assertEqual(text, others["text"])
 
     def test_a_mad_learning_rate(self):
         text = TINY.replace("{adam: {lr: 2e-4, beta1: 0.5}}", "{sgd: {lr: 100}}")
@@ -341,7 +349,7 @@ class Refusals(WorkerTest):
         self.assertEqual("non-finite", failure["code"])
         self.assertGreater(failure["step"], 0)
         self.assertNotIn("-nan", failure["text"])  # a NaN has no sign worth telling
-        self.assertRegex(failure["text"], r"_loss is (nan|-?inf) in shard|gradient of \S+ is not finite")
+        self.assertRegex(failure["text"], r" is (nan|-?inf) in shard \d+ of rank \d|once added")
 
     def idx_job(self):
         text = TINY.replace("{format: glyphs, count: 256, seed: 3}",

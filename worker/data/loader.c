@@ -45,13 +45,28 @@ int64_t loader_bytes(const struct source_info *info, int64_t row_count)
            (int64_t)sizeof(float);
 }
 
+/* The order of a batch's epoch, and the place of this rank's first row in it. */
+static int64_t find_place(const struct loader *loader, int64_t batch, struct permutation *order)
+{
+    const struct loader_options *o = &loader->options;
+    permutation_init(order, (uint64_t)source_info(o->source)->count, o->seed,
+                     (uint64_t)(batch / o->per_epoch));
+    return batch % o->per_epoch * o->batch + o->row_first;
+}
+
+int64_t loader_sample(const struct loader *loader, int64_t row)
+{
+    struct permutation order;
+    int64_t batch = loader->options.batch_first + loader->taken - 1;
+    int64_t place = find_place(loader, batch, &order);
+    return (int64_t)permutation_at(&order, (uint64_t)(place + row));
+}
+
 static enum cam_code decode(struct loader *loader, int64_t batch, int slot, struct cam_err *err)
 {
     const struct loader_options *o = &loader->options;
     struct permutation order;
-    permutation_init(&order, (uint64_t)source_info(o->source)->count, o->seed,
-                     (uint64_t)(batch / o->per_epoch));
-    int64_t place = batch % o->per_epoch * o->batch + o->row_first;
+    int64_t place = find_place(loader, batch, &order);
     for (int64_t row = 0; row < o->row_count; row++) {
         int64_t sample = (int64_t)permutation_at(&order, (uint64_t)(place + row));
         enum cam_code rc =

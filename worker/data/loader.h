@@ -52,6 +52,9 @@ CAM_CHECKED enum cam_code loader_take(struct loader *loader, struct loader_batch
                                       struct cam_err *err);
 void loader_give_back(struct loader *loader);
 
+/* The sample in a row of this rank's, of the batch that was taken last. */
+int64_t loader_sample(const struct loader *loader, int64_t row);
+
 /* Nanoseconds that loader_take has waited so far. */
 int64_t loader_waited_ns(const struct loader *loader);
 

@@ -62,14 +62,35 @@ double combine_squares(const float *floats, int64_t count, float scale, float mo
     return sums[0];
 }
 
-bool combine_finite(const float *floats, int64_t count)
+/* The sign bit of magnitude + (2^31 - limit) tells whether the magnitude reaches the limit, for any
+ * number of floats with one or; a float's bits without its sign are in the order of magnitudes. */
+unsigned combine_check(const float *floats, int64_t count)
 {
-    const uint32_t exponent = UINT32_C(0x7f800000);
-    uint32_t bad = 0;
-    for (int64_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, &floats[i], sizeof bits);
-        bad |= (bits & exponent) == exponent ? 1U : 0U;
+    enum { SIDE = 8 };
+    const uint32_t sign = UINT32_C(1) << 31;
+    const uint32_t to_infinity = sign - (UINT32_C(255) << 23);
+    const uint32_t to_large = sign - ((UINT32_C(116) + 127) << 23);
+    uint32_t spoiled[SIDE] = {0};
+    uint32_t large[SIDE] = {0};
+    for (int64_t i = 0; i < count; i += SIDE) {
+        uint32_t bits[SIDE] = {0};
+        if (count - i >= SIDE) {
+            memcpy(bits, floats + i, sizeof bits);
+        } else {
+            memcpy(bits, floats + i, (size_t)(count - i) * sizeof(float));
+        }
+        for (int k = 0; k < SIDE; k++) {
+            uint32_t magnitude = bits[k] & ~sign;
+            spoiled[k] |= magnitude + to_infinity;
+            large[k] |= magnitude + to_large;
+        }
     }
-    return bad == 0;
+    uint32_t all_spoiled = 0;
+    uint32_t all_large = 0;
+    for (int k = 0; k < SIDE; k++) {
+        all_spoiled |= spoiled[k];
+        all_large |= large[k];
+    }
+    return ((all_spoiled & sign) != 0 ? COMBINE_SPOILED : 0U) |
+           ((all_large & sign) != 0 ? COMBINE_LARGE : 0U);
 }

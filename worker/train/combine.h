@@ -6,7 +6,6 @@
 
 #include "worker/train/schedule.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 /* dst[i] += src[i]; they do not overlap. */
@@ -21,7 +20,9 @@ const float *combine_run(const struct combine *combine, const float *const *view
  * multiple of 8.  Added in double, eight sums side by side, then those by halves. */
 double combine_squares(const float *floats, int64_t count, float scale, float most);
 
-/* Whether none of them is NaN or infinite. */
-bool combine_finite(const float *floats, int64_t count);
+/* What is among some floats, as bits: one that is NaN or infinite; one so large (2^116) that finite
+ * partial sums of all shards might have no finite sum.  What is not finite is large too. */
+enum { COMBINE_LARGE = 1, COMBINE_SPOILED = 2 };
+unsigned combine_check(const float *floats, int64_t count);
 
 #endif

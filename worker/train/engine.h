@@ -2,9 +2,10 @@
  * Runs phases: one call is one optimizer step of one part, over all ranks.
  *
  *   compute    every lane runs the shard graph for its shards; finished shards merge up the tree
- *   exchange   owners come to see all ranks' partial sums
- *   update     the owner adds in tree order, checks for what is not finite, updates its blocks;
- *              where norms are asked for, squares of every block are shared before
+ *   exchange   owners come to see all ranks' partial sums, and whether one is not finite: then no
+ *              rank goes on
+ *   update     the owner adds in tree order and updates its blocks; where norms are asked for,
+ *              squares of every block are shared before
  *   share      the new parameters become everyone's
  *   replicated running statistics, the same on every rank
  *
@@ -30,8 +31,10 @@ struct engine_options {
     struct collectives *collectives;
     struct lanes *lanes; /* lane_begin was not called yet: engine_create does it */
     struct progress *progress;
-    int64_t poison_step; /* tests: at this step (from 1) a gradient becomes NaN; 0: never */
+    bool poison; /* tests: engine_phase.poison may be set */
 };
+
+typedef int64_t engine_sample(const void *context, int64_t row);
 
 /* One execution of a phase. */
 struct engine_phase {
@@ -42,7 +45,10 @@ struct engine_phase {
     const float *values; /* this rank's rows: images (rows,H,W,C), or tokens (rows,T); NULL where
                           * the phase takes no batch */
     const float *labels;
-    uint64_t control; /* in: this rank's word; out: the or of all ranks' */
+    engine_sample *sample_of; /* the sample in a row of this rank; NULL as pixels */
+    const void *sample_context;
+    bool poison;      /* tests: the first phase's shard 0 sees images that overflow */
+    uint64_t control; /* in: this rank's word of 32 bits; out: the or of all ranks' */
     double *metrics;  /* out: metric_count of the phase, means over the batch */
 };
 
@@ -51,9 +57,16 @@ CAM_CHECKED enum cam_code engine_create(const struct engine_options *options, st
                                         struct cam_err *err);
 void engine_destroy(struct engine *engine);
 
-/* CAM_NON_FINITE names shard, rank, step and phase; nothing was applied on this rank then. */
+/* CAM_NON_FINITE comes on all ranks alike, and nothing was applied on any; engine_explain says
+ * more. */
 CAM_CHECKED enum cam_code engine_run(struct engine *engine, struct engine_phase *run,
                                      struct cam_err *err);
+
+/* After CAM_NON_FINITE, with the same `run`: computes the shard again, operator by operator, and
+ * says in *err, the same on every rank, where the first value came from that is not finite.
+ * *rank_out is where.  Collective; allocates.  CAM_NON_FINITE, or CAM_PEER_LOST. */
+CAM_CHECKED enum cam_code engine_explain(struct engine *engine, const struct engine_phase *run,
+                                         int *rank_out, struct cam_err *err);
 
 /* This rank's rows of the global batch. */
 void engine_rows(const struct engine *engine, int64_t *first_out, int64_t *count_out);

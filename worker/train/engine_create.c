@@ -2,6 +2,7 @@
 #include "worker/train/engine_tables.h"
 
 #include <assert.h>
+#include <float.h>
 #include <string.h>
 
 static enum cam_code short_of_memory(struct cam_err *err, const char *what)
@@ -208,6 +209,26 @@ static enum cam_code check_inputs(struct engine *engine, struct cam_err *err)
     return CAM_OK;
 }
 
+/* Images of the largest numbers there are, for a shard. */
+static enum cam_code make_poison(struct engine *engine, struct cam_err *err)
+{
+    const struct training *t = engine->training;
+    int64_t most = 0;
+    for (int i = 0; i < t->input_count; i++) {
+        int64_t floats = shape_count(&t->inputs[i].shape);
+        most = floats > most ? floats : most;
+    }
+    float *poison = cam_alloc_aligned((size_t)(most + BLOCK_FLOATS) * sizeof(float));
+    if (poison == NULL) {
+        return short_of_memory(err, "a test's images");
+    }
+    for (int64_t i = 0; i < most; i++) {
+        poison[i] = FLT_MAX;
+    }
+    engine->poison = poison;
+    return CAM_OK;
+}
+
 static enum cam_code begin_lane(void *context, int lane, struct cam_err *err)
 {
     const struct engine *engine = context;
@@ -228,7 +249,6 @@ enum cam_code engine_create(const struct engine_options *options, struct engine 
     engine->collectives = options->collectives;
     engine->lanes = options->lanes;
     engine->progress = options->progress;
-    engine->poison_step = options->poison_step;
     engine->part = cam_alloc((size_t)engine->training->phase_count, sizeof *engine->part);
     enum cam_code rc =
         engine->part == NULL ? short_of_memory(err, "the phases") : check_inputs(engine, err);
@@ -243,6 +263,9 @@ enum cam_code engine_create(const struct engine_options *options, struct engine 
     }
     if (rc == CAM_OK) {
         rc = make_lanes(engine, err);
+    }
+    if (rc == CAM_OK && options->poison) {
+        rc = make_poison(engine, err);
     }
     if (rc == CAM_OK) {
         rc = lanes_run(engine->lanes, begin_lane, engine, err);
@@ -290,6 +313,7 @@ void engine_destroy(struct engine *engine)
     cam_free(engine->tail);
     cam_free(engine->tail_scratch);
     cam_free(engine->replicated_output);
+    cam_free(engine->poison);
     cam_free(engine);
 }
 

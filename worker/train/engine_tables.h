@@ -30,6 +30,7 @@ struct engine_lane {
     float *update_output; /* (1 + states) chunks */
     float *scratch;       /* the combine's, chunks */
     const void **inputs;  /* by slot */
+    unsigned guard;       /* what combine_check saw */
 };
 
 struct engine {
@@ -38,7 +39,9 @@ struct engine {
     struct collectives *collectives;
     struct lanes *lanes;
     struct progress *progress;
-    int64_t poison_step;
+    float *poison;           /* tests: a shard's images */
+    bool spoiled;            /* this rank's own sums are not finite */
+    struct cam_err spoiling; /* what this rank knows of it; code CAM_OK: nothing */
 
     struct tree_node range; /* this rank's shards */
     struct schedule schedule;
@@ -66,9 +69,45 @@ struct engine {
     int64_t bytes;
 };
 
+/* One run of a shard's graph, or of one with the same leaves. */
+struct engine_launch {
+    struct executable *executable;
+    int shard; /* one of this rank's */
+    int lane;
+    float *activations; /* of the executable's plan, as output */
+    float *output;
+};
+
+/* engine.c */
+CAM_CHECKED enum cam_code engine_launch(struct engine *engine, const struct engine_phase *run,
+                                        const struct engine_launch *what, struct cam_err *err);
+
+/* What runs over the own segment in chunks of blocks, each lane its share. */
+struct engine_pieces {
+    struct engine *engine;
+    const struct engine_phase *run;
+    const float *scalars;
+};
+typedef enum cam_code engine_piece(const struct engine_pieces *task, int lane, int64_t offset,
+                                   int64_t count, struct cam_err *err);
+
+/* engine_update.c: this lane's share of the pieces, whole chunks, then single blocks; the gradients
+ * of a piece, added over all ranks. */
+CAM_CHECKED enum cam_code engine_each_piece(const struct engine_pieces *task, int lane,
+                                            engine_piece *piece, struct cam_err *err);
+const float *engine_own_gradient(const struct engine_pieces *task, int lane, int64_t offset,
+                                 int64_t count);
+
 /* engine_update.c: the gradients of all ranks are in the views; own parameters and states become
  * new. */
 CAM_CHECKED enum cam_code engine_update(struct engine *engine, const struct engine_phase *run,
                                         struct cam_err *err);
+
+/* engine_guard.c: before the exchange, puts into run->control what this rank's sums are like; and
+ * after it, fails on every rank alike where a sum is not finite. */
+CAM_CHECKED enum cam_code engine_guard(struct engine *engine, struct engine_phase *run,
+                                       struct cam_err *err);
+CAM_CHECKED enum cam_code engine_guard_sums(struct engine *engine, struct engine_phase *run,
+                                            struct cam_err *err);
 
 #endif

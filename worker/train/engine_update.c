@@ -8,13 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-struct update_task {
-    struct engine *engine;
-    const struct engine_phase *run;
-    const float *scalars;
-};
-
-static const float *own_gradient(const struct update_task *task, int lane, int64_t offset,
+const float *engine_own_gradient(const struct engine_pieces *task, int lane, int64_t offset,
                                  int64_t count)
 {
     const struct engine *engine = task->engine;
@@ -22,7 +16,7 @@ static const float *own_gradient(const struct update_task *task, int lane, int64
                        offset, count, engine->lane[lane].scratch, UPDATE_CHUNK_FLOATS);
 }
 
-static float *own_parameter(const struct update_task *task, int64_t offset)
+static float *own_parameter(const struct engine_pieces *task, int64_t offset)
 {
     const struct engine *engine = task->engine;
     const struct engine_part *part = &engine->part[task->run->phase];
@@ -30,11 +24,7 @@ static float *own_parameter(const struct update_task *task, int64_t offset)
            part->exchange.segment[engine->collectives->rank] + offset;
 }
 
-/* Runs `piece` over this lane's share of the own segment, whole chunks, then single blocks. */
-static enum cam_code each_piece(const struct update_task *task, int lane,
-                                enum cam_code (*piece)(const struct update_task *task, int lane,
-                                                       int64_t offset, int64_t count,
-                                                       struct cam_err *err),
+enum cam_code engine_each_piece(const struct engine_pieces *task, int lane, engine_piece *piece,
                                 struct cam_err *err)
 {
     const struct engine *engine = task->engine;
@@ -55,14 +45,14 @@ static enum cam_code each_piece(const struct update_task *task, int lane,
 
 /* ---------------------------------------------------------------- stage (a) */
 
-static enum cam_code squares_piece(const struct update_task *task, int lane, int64_t offset,
+static enum cam_code squares_piece(const struct engine_pieces *task, int lane, int64_t offset,
                                    int64_t count, struct cam_err *err)
 {
     (void)err;
     struct engine *engine = task->engine;
     const struct update_info *update = &engine->training->phases[task->run->phase].update;
     const struct engine_part *part = &engine->part[task->run->phase];
-    const float *gradient = own_gradient(task, lane, offset, count);
+    const float *gradient = engine_own_gradient(task, lane, offset, count);
     const float *parameter = own_parameter(task, offset);
     const float scale = (float)(1.0 / (double)engine->training->batch);
     const float most = update->clip_value > 0.0 ? (float)update->clip_value : INFINITY;
@@ -81,7 +71,7 @@ static enum cam_code squares_piece(const struct update_task *task, int lane, int
 
 static enum cam_code squares_task(void *context, int lane, struct cam_err *err)
 {
-    return each_piece(context, lane, squares_piece, err);
+    return engine_each_piece(context, lane, squares_piece, err);
 }
 
 /* The norm over the part's blocks [node.first, node.end), squared, in the tree's order. */
@@ -127,7 +117,7 @@ static void find_trust(struct engine *engine, const struct engine_phase *run,
     }
 }
 
-static enum cam_code find_norms(const struct update_task *task, struct update_moment *moment,
+static enum cam_code find_norms(const struct engine_pieces *task, struct update_moment *moment,
                                 struct cam_err *err)
 {
     struct engine *engine = task->engine;
@@ -137,7 +127,7 @@ static enum cam_code find_norms(const struct update_task *task, struct update_mo
     if (!update_needs_norms(&phase->update) || blocks == 0) {
         return CAM_OK;
     }
-    struct update_task own = *task;
+    struct engine_pieces own = *task;
     enum cam_code rc = lanes_run(engine->lanes, squares_task, &own, err);
     if (rc == CAM_OK) {
         atomic_fetch_add_explicit(&engine->progress->collective, 1, memory_order_relaxed);
@@ -155,54 +145,16 @@ static enum cam_code find_norms(const struct update_task *task, struct update_mo
 
 /* ---------------------------------------------------------------- stage (b) */
 
-/* Which tensor, and whose shards, a bad gradient came from. */
-static enum cam_code blame_gradient(const struct engine *engine, const struct engine_phase *run,
-                                    int64_t offset, int64_t count, struct cam_err *err)
-{
-    const struct training *t = engine->training;
-    const struct engine_part *part = &engine->part[run->phase];
-    const struct exchange *x = &part->exchange;
-    const char *tensor = "a parameter";
-    int64_t at = part->parameter_first + x->segment[engine->collectives->rank] + offset;
-    for (int i = 0; i < t->parameter_count; i++) {
-        int64_t end = t->parameters[i].offset + shape_count(&t->parameters[i].shape);
-        if (t->parameters[i].offset < at + count && end > at) {
-            tensor = t->parameters[i].name;
-            break;
-        }
-    }
-    int view = 0;
-    for (int rank = 0; rank < engine->collectives->size; rank++) {
-        for (int k = 0; k < x->partial_count[rank]; k++, view++) {
-            if (!combine_finite(x->segment_view[view] + offset, count)) {
-                struct tree_node node = engine->partial_node[view];
-                return cam_fail(err, CAM_NON_FINITE,
-                                "the gradient of %s is not finite in shards %d to %d of rank %d, "
-                                "step %lld, phase %s (a smaller learning rate often helps)",
-                                tensor, node.first, node.end - 1, rank, (long long)run->step,
-                                t->phases[run->phase].name);
-            }
-        }
-    }
-    return cam_fail(err, CAM_NON_FINITE,
-                    "the gradient of %s is not finite once added over the shards, step %lld, "
-                    "phase %s",
-                    tensor, (long long)run->step, t->phases[run->phase].name);
-}
-
-/* Adds, checks and updates `count` floats of the own segment, a chunk or a block. */
-/* Adds, checks and updates `count` floats of the own segment, a chunk or a block. */
-static enum cam_code update_piece(const struct update_task *task, int lane, int64_t offset,
+/* Adds and updates `count` floats of the own segment, a chunk or a block. */
+/* Adds and updates `count` floats of the own segment, a chunk or a block. */
+static enum cam_code update_piece(const struct engine_pieces *task, int lane, int64_t offset,
                                   int64_t count, struct cam_err *err)
 {
     struct engine *engine = task->engine;
     const struct engine_part *part = &engine->part[task->run->phase];
     const struct compiled_phase *compiled = &engine->compiled->phases[task->run->phase];
     struct engine_lane *own = &engine->lane[lane];
-    const float *gradient = own_gradient(task, lane, offset, count);
-    if (!combine_finite(gradient, count)) {
-        return blame_gradient(engine, task->run, offset, count, err);
-    }
+    const float *gradient = engine_own_gradient(task, lane, offset, count);
     float *parameter = own_parameter(task, offset);
     const void *inputs[UPDATE_INPUT_COUNT] = {
         [UPDATE_PARAMETER] = parameter,
@@ -238,7 +190,7 @@ static enum cam_code update_piece(const struct update_task *task, int lane, int6
 
 static enum cam_code update_task(void *context, int lane, struct cam_err *err)
 {
-    return each_piece(context, lane, update_piece, err);
+    return engine_each_piece(context, lane, update_piece, err);
 }
 
 enum cam_code engine_update(struct engine *engine, const struct engine_phase *run,
@@ -247,7 +199,7 @@ enum cam_code engine_update(struct engine *engine, const struct engine_phase *ru
     const struct backend *backend = engine->compiled->backend;
     const struct compiled_phase *compiled = &engine->compiled->phases[run->phase];
     float scalars[UPDATE_SCALAR_COUNT];
-    struct update_task task = {engine, run, scalars};
+    struct engine_pieces task = {engine, run, scalars};
     struct update_moment moment = {.execution = (int64_t)run->execution,
                                    .rate_factor = run->rate_factor};
     enum cam_code rc = find_norms(&task, &moment, err);

@@ -132,7 +132,7 @@ static enum cam_code take_memory(struct session *s, struct cam_err *err)
             .collectives = s->options.collectives,
             .lanes = s->lanes,
             .progress = &s->progress,
-            .poison_step = s->options.poison_step,
+            .poison = s->options.poison_step > 0,
         };
         rc = engine_create(&options, &s->engine, err);
     }
@@ -299,6 +299,7 @@ static enum cam_code run_training(struct session *s, struct cam_err *err)
         .writer = s->writer,
         .snapshot = s->snapshot,
         .terminated = s->options.terminated,
+        .poison_step = s->options.poison_step,
         .refuse_allocation = s->options.refuse_allocation,
     };
     bool stopped = false;

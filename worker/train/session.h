@@ -19,7 +19,7 @@ struct session_options {
     struct prepared *prepared;
     struct collectives *collectives;
     const volatile sig_atomic_t *terminated;
-    int64_t poison_step;    /* tests: see engine.h */
+    int64_t poison_step;    /* tests: see train.h */
     bool refuse_allocation; /* tests: see train.h */
 };
 

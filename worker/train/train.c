@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* Of stages that may be long: nobody is taken for hung within them. */
-enum { CHECKPOINT_LIMIT_MS = 600000, LOAD_LIMIT_MS = 30000 };
+enum { CHECKPOINT_LIMIT_MS = 600000, LOAD_LIMIT_MS = 30000, EXPLAIN_LIMIT_MS = 600000 };
 
 /* Bits of the control word. */
 enum { CONTROL_STOP = 1, CONTROL_CHECKPOINT = 2 };
@@ -113,6 +113,26 @@ struct turn {
     bool last;      /* of the step */
 };
 
+static int64_t sample_of(const void *context, int64_t row)
+{
+    return loader_sample(context, row);
+}
+
+/* A phase found what is not finite: the rank where it is says so, the others wait for its end. */
+static enum cam_code fail_non_finite(const struct loop *loop, const struct engine_phase *run,
+                                     struct cam_err *err)
+{
+    const struct train_options *o = loop->options;
+    int rank = 0;
+    cam_fault_after(-1); /* a run that has failed may allocate */
+    progress_enter(o->progress, o->training->phases[run->phase].name, "explain", EXPLAIN_LIMIT_MS);
+    enum cam_code rc = engine_explain(o->engine, run, &rank, err);
+    if (rc == CAM_NON_FINITE && rank != o->collectives->rank) {
+        return collectives_barrier(o->collectives, err);
+    }
+    return rc;
+}
+
 /* Runs a phase once, or its variant; its metrics are added to the step's. */
 static enum cam_code run_phase(struct loop *loop, const struct turn *turn, struct cam_err *err)
 {
@@ -134,10 +154,16 @@ static enum cam_code run_phase(struct loop *loop, const struct turn *turn, struc
         .rate_factor = 1.0,
         .values = sees ? loop->batch.values : NULL,
         .labels = sees ? loop->batch.labels : NULL,
+        .sample_of = sees ? sample_of : NULL,
+        .sample_context = loop->loader,
+        .poison = state->step + 1 == o->poison_step,
         .control = turn->last ? wishes(loop) : 0,
         .metrics = values,
     };
     rc = engine_run(o->engine, &run, err);
+    if (rc == CAM_NON_FINITE) {
+        rc = fail_non_finite(loop, &run, err);
+    }
     if (!loop->shares_batch) {
         give_back(loop);
     }

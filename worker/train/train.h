@@ -33,6 +33,7 @@ struct train_options {
     struct writer *writer;                   /* rank 0; else NULL */
     struct snapshot *snapshot;               /* rank 0; else NULL */
     const volatile sig_atomic_t *terminated; /* set by SIGTERM: stop at a step boundary */
+    int64_t poison_step;    /* tests: at this step (from 1) images overflow; 0: never */
     bool refuse_allocation; /* tests: from the second step on, a step that allocates fails */
 };
 

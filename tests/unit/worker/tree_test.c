@@ -4,6 +4,7 @@
 #include "worker/train/schedule.h"
 #include "worker/train/tree.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -150,15 +151,33 @@ static void test_powers_of_two_send_one_partial(void **state)
     }
 }
 
-static void test_finite(void **state)
+static void test_check(void **state)
 {
     (void)state;
-    float floats[5] = {0.0F, -1.0F, 3.4e38F, -0.0F, 1e-45F};
-    assert_true(combine_finite(floats, 5));
-    floats[3] = (float)strtod("nan", NULL);
-    assert_false(combine_finite(floats, 5));
-    floats[3] = -(float)strtod("inf", NULL);
-    assert_false(combine_finite(floats, 5));
+    const float spoiled[2] = {(float)strtod("nan", NULL), -(float)strtod("inf", NULL)};
+    const float safe = nextafterf(0x1p116F, 0.0F);
+    float floats[37] = {0.0F, -1.0F, -0.0F, 1e-45F, 1e30F};
+    for (int count = 1; count <= 37; count++) {
+        int at = count - 1;
+        assert_int_equal(combine_check(floats, count), 0);
+        floats[at] = -safe;
+        assert_int_equal(combine_check(floats, count), 0);
+        floats[at] = 0x1p116F;
+        assert_int_equal(combine_check(floats, count), COMBINE_LARGE);
+        floats[at] = -3.4e38F;
+        assert_int_equal(combine_check(floats, count), COMBINE_LARGE);
+        for (int i = 0; i < 2; i++) {
+            floats[at] = spoiled[i];
+            assert_int_equal(combine_check(floats, count), COMBINE_LARGE | COMBINE_SPOILED);
+        }
+        floats[at] = 0.5F;
+    }
+    /* what is not large stays finite however many shards there are */
+    float sum = 0.0F;
+    for (int shard = 0; shard < TREE_SHARDS_MAX; shard++) {
+        sum += safe;
+    }
+    assert_int_equal(combine_check(&sum, 1), COMBINE_LARGE);
 }
 
 static void test_squares(void **state)
@@ -188,7 +207,7 @@ int main(void)
         cmocka_unit_test(test_siblings),
         cmocka_unit_test(test_same_bits_for_any_ranks_and_lanes),
         cmocka_unit_test(test_powers_of_two_send_one_partial),
-        cmocka_unit_test(test_finite),
+        cmocka_unit_test(test_check),
         cmocka_unit_test(test_squares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
