@@ -14,15 +14,16 @@ from golden_file import write_all
 import golden_layers
 import golden_losses
 import golden_optimizers
+import golden_sequences
 
 
 def main():
     folder = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
-    for kind, module in (("layers", golden_layers), ("losses", golden_losses),
-                         ("optimizers", golden_optimizers)):
-        write_all(folder, kind, module.cases())
+    for kind, modules in (("layers", (golden_layers, golden_sequences)),
+                          ("losses", (golden_losses,)), ("optimizers", (golden_optimizers,))):
+        write_all(folder, kind, (case for module in modules for case in module.cases()))
 
 
 if __name__ == "__main__":

@@ -333,7 +333,38 @@ static void test_layer(void **state)
     }
 }
 
+/* Every row of the layer table stands in the layers of a file. */
+static void test_every_layer(void **state)
+{
+    (void)state;
+    enum { TYPES_MAX = 256 };
+    struct golden_names *files = golden_list("layers");
+    size_t count = 0;
+    const char *const *names = layer_names(&count);
+    bool found[TYPES_MAX] = {false};
+    assert_true(count <= TYPES_MAX);
+    for (int i = 0; i < files->count; i++) {
+        struct built b = {.file = golden_open(files->names[i]), .arena = cam_arena_create()};
+        parse(&b);
+        const struct part_spec *part = jobfile_part(&b.job, "generator");
+        for (int l = 0; l < part->layer_count; l++) {
+            for (size_t k = 0; k < count; k++) {
+                found[k] = found[k] || strcmp(part->layers[l].type, names[k]) == 0;
+            }
+        }
+        safetensors_close(b.file);
+        cam_arena_destroy(b.arena);
+    }
+    for (size_t k = 0; k < count; k++) {
+        if (!found[k]) {
+            fail_msg("the layer %s has no golden values", names[k]);
+        }
+    }
+    cam_free(files);
+}
+
 int main(void)
 {
-    return golden_main("layers", test_layer, NULL, 0);
+    const struct CMUnitTest more[] = {cmocka_unit_test(test_every_layer)};
+    return golden_main("layers", test_layer, more, 1);
 }
