@@ -118,6 +118,7 @@ struct job_file {
     struct {
         int64_t n_critic;
         const struct doc_node *critic_start; /* maps, or NULL */
+        const struct doc_node *ema;
         struct typed_list penalties;
     } gan;
     struct {

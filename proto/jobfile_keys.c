@@ -37,6 +37,7 @@ static const char *const VOCABULARIES[VOCABULARY_COUNT + 1] = {
 static const char *const DEVICES[DEVICE_COUNT + 1] = {
     [DEVICE_AUTO] = "auto", [DEVICE_CPU] = "cpu", [DEVICE_REFERENCE] = "reference"};
 static const char *const ISAS[ISA_COUNT + 1] = {[ISA_AVX2] = "avx2", [ISA_NATIVE] = "native"};
+static const char *const EMA[] = {"half_life", "decay", NULL};
 static const char *const CRITIC_START[] = {"steps", "n_critic", "every", NULL};
 static const char *const PRECISIONS[] = {"f32", NULL};
 static const char *const REDUCES[] = {"exact", NULL};
@@ -246,6 +247,13 @@ static const struct job_key KEYS[] = {
      .offset = AT(gan.critic_start),
      .help = "Another `n_critic` in the first `steps` steps, and then in each step whose number is "
              "a multiple of `every` (0: none)."},
+    {.path = "gan.ema",
+     .type = KEY_MAP,
+     .choices = EMA,
+     .offset = AT(gan.ema),
+     .help = "An average of the generator's weights over its updates, which then makes the samples "
+             "and is saved beside it as `generator_ema`: its `half_life` in images, or its `decay` "
+             "an update."},
     {.path = "gan.penalties",
      .kinds = GAN,
      .type = KEY_TYPED_LIST,

@@ -228,6 +228,7 @@ enum cam_code gan_build(struct training_build *build)
         rc = build_discriminator(&gan, false, &build->phases[0]);
     }
     rc = rc == CAM_OK ? build_generator(&gan, &build->phases[1]) : rc;
+    rc = rc == CAM_OK ? gan_read_ema(&gan, &build->phases[1].update.ema) : rc;
     rc = rc == CAM_OK ? build_lazy(&gan) : rc;
     return rc == CAM_OK ? build_sample(&gan) : rc;
 }

@@ -4,6 +4,7 @@
  *   gan.c           the phases
  *   gan_penalty.c   where penalties take the discriminator's gradient
  *   gan_critic.c    how often the discriminator is updated
+ *   gan_ema.c       the average of the generator's weights
  */
 #ifndef GAN_H
 #define GAN_H
@@ -46,6 +47,9 @@ CAM_CHECKED enum cam_code gan_read_penalties(struct gan *gan);
  * the nodes that were differentiated. */
 CAM_CHECKED enum cam_code gan_add_penalties(const struct gan *gan, struct gan_judged *judged,
                                             bool lazy, struct phase_loss *loss);
+
+/* Reads `gan.ema`; *out stays as it is where there is none. */
+CAM_CHECKED enum cam_code gan_read_ema(const struct gan *gan, struct ema *out);
 
 /* Reads `gan.n_critic` and `gan.critic_start`. */
 CAM_CHECKED enum cam_code gan_read_critic(const struct gan *gan);

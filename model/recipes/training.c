@@ -4,6 +4,7 @@
 #include "model/optim/optimizer.h"
 #include "model/presets/preset.h"
 #include "model/recipes/build.h"
+#include "model/recipes/ema.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -211,6 +212,7 @@ static enum cam_code read_updates(struct training_build *build)
         rc = rc == CAM_OK
                  ? optimizer_read(build->job, spec, build->arena, &phase->update, build->err)
                  : rc;
+        ema_add_state(&phase->update);
     }
     return rc;
 }

@@ -1,5 +1,6 @@
 /* Update graphs, their scalars, and what a tensor has of its own. */
 #include "model/optim/optimizer.h"
+#include "model/recipes/ema.h"
 
 /* As PyTorch's clip_grad_norm_ and the LARS that follow it: no division by 0. */
 #define CLIP_EPSILON  1e-6
@@ -68,6 +69,11 @@ enum cam_code training_update_graph(const struct update_info *update, int64_t fl
     nodes.gradient = clipped_mean(update, &nodes);
     optimizer_get(update->optimizer)->update(update, &nodes);
     out[0] = clip(graph, nodes.new_parameter, update->weight_clip);
+    if (ema_given(&update->ema)) {
+        int last = update->state_count - 1;
+        nodes.new_states[last] =
+            ema_update(graph, nodes.states[last], out[0], scalar(graph, UPDATE_AVERAGE));
+    }
     for (int i = 0; i < update->state_count; i++) {
         out[1 + i] = nodes.new_states[i];
     }
@@ -108,6 +114,8 @@ void training_update_scalars(const struct training *training, const struct updat
     scalars_out[UPDATE_GRADIENT_SCALE] = (float)(1.0 / (double)training->batch);
     scalars_out[UPDATE_CORRECTION_1] = (float)(1.0 / (1.0 - rate_power(update->beta1, t)));
     scalars_out[UPDATE_CORRECTION_2] = (float)(1.0 / (1.0 - rate_power(update->beta2, t)));
+    scalars_out[UPDATE_AVERAGE] =
+        (float)ema_keep(&update->ema, training->batch, moment->execution);
     scalars_out[UPDATE_CLIP] = (float)clip_factor(update, moment);
     scalars_out[UPDATE_KEEP] = (float)(1.0 - rate * update->weight_decay);
 }

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Every loss, penalty and option of kind gan: the same bits for any number of ranks, and after a
 kill.  Jobs of a few steps; kills are spread over the cases, so that all of it is quick."""
+import json
 import os
 import pathlib
 import signal
+import struct
 import sys
 import unittest
 
@@ -45,6 +47,7 @@ CASES = {
                                 ["r1", "r2"]),
     "hinge dragan": (["loss=hinge", "gan={penalties: [dragan]}"], ["dragan"]),
     "least squares smoothed": (["loss={least_squares: {label_smoothing: 0.1}}"], []),
+    "hinge ema": (["loss=hinge", "gan={ema: {half_life: 40}}", "checkpoint.every=3 steps"], []),
     "minimax r1": (["loss=minimax", "gan={penalties: [r1]}"], ["r1"]),
 }
 
@@ -81,6 +84,25 @@ class Gan(unittest.TestCase):
             self.assertEqual({"d_loss", "g_loss", *metrics}, set(epoch["metrics"]))
         self.assertEqual(outcome(one), outcome(self.killed([*sets, "resources.ranks=2"])))
         self.assertEqual(outcome(one), outcome(self.run_with([*sets, "resources.ranks=4"])))
+
+
+    def test_average_is_saved_beside_the_weights(self):
+        """generator_ema has all tensors of generator; its running statistics are copies."""
+        norm = "model.generator.0={dense: {units: 392, norm: batch, activation: relu}}"
+        job = self.daemon.submit(JOB, sets=["gan={ema: {decay: 0.9}}", norm])
+        self.daemon.finish(job)
+        path, = self.daemon.job_dir(job).glob("attempts/*/final/model.safetensors")
+        data = path.read_bytes()
+        size, = struct.unpack("<Q", data[:8])
+        names = {name: data[8 + size + at["data_offsets"][0]:8 + size + at["data_offsets"][1]]
+                 for name, at in json.loads(data[8:8 + size]).items() if name != "__metadata__"}
+        own = {n.split(".", 1)[1]: b for n, b in names.items() if n.startswith("generator.")}
+        average = {n.split(".", 1)[1]: b for n, b in names.items() if n.startswith("generator_ema.")}
+        self.assertEqual(set(own), set(average))
+        self.assertIn("0.norm.running_mean", own)
+        for name, value in own.items():
+            check = self.assertEqual if "running" in name else self.assertNotEqual
+            check(value, average[name], name)
 
 
 def add(name):

@@ -13,6 +13,8 @@ struct item {
     const struct tensor_info *info;
     float *floats;
     const char *suffix; /* of the optimizer's states: "exp_avg"; NULL: none */
+    bool average;       /* named after its part and "_ema" */
+    bool copy;          /* another item's floats: written, but neither permuted nor read */
 };
 
 /* All tensors of one file, in no particular order. */
@@ -89,6 +91,33 @@ void snapshot_destroy(struct snapshot *snapshot)
     cam_free(snapshot);
 }
 
+/* The averaged part: its weights, and its buffers as they are. */
+static size_t list_average(const struct snapshot *s, struct item *out)
+{
+    const struct training *t = s->training;
+    int state = training_ema_state(t);
+    if (state < 0) {
+        return 0;
+    }
+    int index = training_ema_part(t);
+    const struct part_info *part = &t->parts[index];
+    size_t count = 0;
+    for (int i = part->parameter_first; i < part->parameter_first + part->parameter_count; i++) {
+        const struct tensor_info *info = &t->parameters[i];
+        int64_t offset = info->offset - part->block_first * BLOCK_FLOATS;
+        out[count++] =
+            (struct item){.info = info, .floats = s->state[state] + offset, .average = true};
+    }
+    for (int i = 0; i < t->buffer_count; i++) {
+        const struct tensor_info *info = &t->buffers[i];
+        if (info->part == index) {
+            out[count++] = (struct item){
+                .info = info, .floats = s->buffers + info->offset, .average = true, .copy = true};
+        }
+    }
+    return count;
+}
+
 static size_t list_model(const struct snapshot *s, struct item *out)
 {
     const struct training *t = s->training;
@@ -101,7 +130,24 @@ static size_t list_model(const struct snapshot *s, struct item *out)
         const struct tensor_info *info = &t->buffers[i];
         out[count++] = (struct item){.info = info, .floats = s->buffers + info->offset};
     }
-    return count;
+    return count + list_average(s, out + count);
+}
+
+void snapshot_swap_average(struct snapshot *snapshot)
+{
+    const struct training *t = snapshot->training;
+    int state = training_ema_state(t);
+    if (state < 0) {
+        return;
+    }
+    const struct part_info *part = &t->parts[training_ema_part(t)];
+    float *weights = snapshot->parameters + part->block_first * BLOCK_FLOATS;
+    float *average = snapshot->state[state];
+    for (int64_t i = 0; i < part->block_count * BLOCK_FLOATS; i++) {
+        float kept = weights[i];
+        weights[i] = average[i];
+        average[i] = kept;
+    }
 }
 
 static size_t list_optimizer(const struct snapshot *s, struct item *out)
@@ -111,6 +157,9 @@ static size_t list_optimizer(const struct snapshot *s, struct item *out)
     for (int p = 0; p < t->phase_count; p++) {
         const struct part_info *part = &t->parts[t->phases[p].part];
         for (int k = 0; k < training_own_states(t, p); k++) {
+            if (state_index(t, p, k) == training_ema_state(t)) {
+                continue; /* stands in the model's file */
+            }
             for (int i = 0; i < part->parameter_count; i++) {
                 const struct tensor_info *info = &t->parameters[part->parameter_first + i];
                 int64_t offset = info->offset - part->block_first * BLOCK_FLOATS;
@@ -129,7 +178,7 @@ static enum cam_code list_items(const struct snapshot *s, bool optimizer, struct
                                 struct cam_err *err)
 {
     const struct training *t = s->training;
-    size_t most = (size_t)(t->parameter_count + t->buffer_count);
+    size_t most = 2u * (size_t)(t->parameter_count + t->buffer_count);
     if (optimizer) {
         most = 0;
         for (int p = 0; p < t->phase_count; p++) {
@@ -147,6 +196,12 @@ static enum cam_code list_items(const struct snapshot *s, bool optimizer, struct
 
 static void name_of(const struct item *item, char out[NAME_SIZE])
 {
+    if (item->average) {
+        const char *rest = strchr(item->info->name, '.');
+        int length = (int)(rest - item->info->name);
+        (void)snprintf(out, NAME_SIZE, "%.*s_ema%s", length, item->info->name, rest);
+        return;
+    }
     (void)snprintf(out, NAME_SIZE, item->suffix == NULL ? "%s" : "%s.%s", item->info->name,
                    item->suffix);
 }
@@ -154,7 +209,7 @@ static void name_of(const struct item *item, char out[NAME_SIZE])
 /* In place, through `permuted`; most tensors stay as they are. */
 static void export_item(const struct snapshot *s, const struct item *item)
 {
-    if (item->info->layout != EXPORT_SAME) {
+    if (item->info->layout != EXPORT_SAME && !item->copy) {
         tensor_export(item->info, item->floats, s->permuted);
         memcpy(item->floats, s->permuted, (size_t)shape_count(&item->info->shape) * sizeof(float));
     }
@@ -273,7 +328,7 @@ static enum cam_code read_file(const struct snapshot *snapshot, bool optimizer, 
         rc = safetensors_open(path, &file, err);
     }
     for (size_t i = 0; rc == CAM_OK && i < items.count; i++) {
-        rc = read_item(file, path, &items.item[i], err);
+        rc = items.item[i].copy ? CAM_OK : read_item(file, path, &items.item[i], err);
     }
     safetensors_close(file);
     cam_free(items.item);

@@ -30,6 +30,10 @@ CAM_CHECKED enum cam_code snapshot_create(const struct training *training, struc
                                           struct cam_err *err);
 void snapshot_destroy(struct snapshot *snapshot);
 
+/* Exchanges a part's weights with their average, where the training has one (not exported yet):
+ * what draws samples sees the average in between two calls. */
+void snapshot_swap_average(struct snapshot *snapshot);
+
 /* Permutes every tensor (with_state: the optimizer's too) to the file's layout.  CAM_NO_MEMORY. */
 CAM_CHECKED enum cam_code snapshot_export(struct snapshot *snapshot, bool with_state,
                                           struct cam_err *err);

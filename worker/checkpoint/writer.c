@@ -95,7 +95,9 @@ static void draw(struct writer *writer, const struct writer_order *order)
                       (long long)order->state.epoch);
     }
     if (rc == CAM_OK) {
+        snapshot_swap_average(o->snapshot);
         rc = grid_draw(writer->grid, o->snapshot->parameters, o->snapshot->buffers, path, &err);
+        snapshot_swap_average(o->snapshot);
     }
     if (rc != CAM_OK) {
         cam_log(CAM_LOG_WARN, "train", "no samples of epoch %lld: %s",

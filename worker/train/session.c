@@ -306,6 +306,12 @@ static enum cam_code run_training(struct session *s, struct cam_err *err)
     s->training = true;
     enum cam_code rc = train_run(&options, &s->state, &stopped, err);
     s->training = rc != CAM_OK;
+    if (rc == CAM_OK && !stopped && training_ema_state(p->training) >= 0) {
+        if (first_rank(s)) {
+            writer_wait(s->writer);
+        }
+        rc = engine_collect(s->engine, first_rank(s) ? s->snapshot->state : NULL, err);
+    }
     if (rc == CAM_OK && first_rank(s)) {
         rc = publish_outcome(s, stopped, err);
     }

@@ -323,7 +323,7 @@ static enum cam_code take_snapshot(struct loop *loop, bool sample, bool checkpoi
                (size_t)o->training->buffer_floats * sizeof(float));
     }
     enum cam_code rc = CAM_OK;
-    if (checkpoint) {
+    if (checkpoint || training_ema_state(o->training) >= 0) {
         atomic_fetch_add_explicit(&o->progress->collective, 1, memory_order_relaxed);
         rc = engine_collect(o->engine, snapshot == NULL ? NULL : snapshot->state, err);
     }
@@ -343,8 +343,9 @@ static enum cam_code after_step(struct loop *loop, bool *stop_out, struct cam_er
     bool epoch_end = loop->state->epoch_step == loop->steps_per_epoch;
     bool stop = (loop->control & CONTROL_STOP) != 0 && loop->state->step < loop->steps_total;
     bool checkpoint = (loop->control & CONTROL_CHECKPOINT) != 0 || stop;
-    bool sample =
-        epoch_end && loop->options->writer != NULL && loop->options->training->sample != NULL;
+    const struct training *t = loop->options->training;
+    bool sample = epoch_end && t->sample != NULL &&
+                  (loop->options->writer != NULL || training_ema_state(t) >= 0);
     enum cam_code rc = CAM_OK;
     if (epoch_end) {
         rc = end_epoch(loop, err);

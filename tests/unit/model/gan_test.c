@@ -6,6 +6,7 @@
 
 #include "gan_rig.h"
 #include "model/losses/loss.h"
+#include "model/recipes/ema.h"
 
 static void assert_near(double found, double wanted)
 {
@@ -129,6 +130,31 @@ static void test_clip(void **state)
     training_destroy(t);
 }
 
+static void test_average_of_weights(void **state)
+{
+    (void)state;
+    const struct ema half = {.half_life = 100.0};
+    const struct ema decay = {.decay = 0.9};
+    assert_true(ema_keep(&half, 4, 0) == 0.0);
+    assert_near(ema_keep(&half, 4, 10), pow(0.5, 4.0 / (0.05 * 40.0)));
+    assert_near(ema_keep(&half, 4, 1), pow(0.5, 4.0 / (0.05 * 4.0)));
+    assert_near(ema_keep(&half, 4, 1000000), pow(0.5, 4.0 / 100.0));
+    assert_true(ema_keep(&decay, 4, 0) == 0.0);
+    assert_near(ema_keep(&decay, 4, 1), 0.9);
+    struct cam_err err = {0};
+    struct training *t =
+        rig_training(GAN_JOB(LINEAR, "hinge", "gan: {ema: {half_life: 100}}\n"), &err);
+    assert_non_null(t);
+    assert_int_equal(training_ema_part(t), t->phases[1].part);
+    assert_int_equal(training_ema_state(t), 4); /* behind two of each adam */
+    assert_string_equal(t->phases[1].update.state_names[2], "ema");
+    assert_int_equal(t->phases[0].update.state_count, 2);
+    training_destroy(t);
+    t = rig_training(GAN_JOB(LINEAR, "hinge", ""), &err);
+    assert_int_equal(training_ema_state(t), -1);
+    training_destroy(t);
+}
+
 static void test_critic_schedule(void **state)
 {
     (void)state;
@@ -196,6 +222,7 @@ static void test_refusals(void **state)
     expect_refusal(
         GAN_JOB(LINEAR, "hinge", "gan: {penalties: [{r1: {every: 2}}, {r2: {every: 3}}]}\n"),
         "must agree");
+    expect_refusal(GAN_JOB(LINEAR, "hinge", "gan: {ema: {decay: 0.9, half_life: 9}}\n"), "both");
     expect_refusal(GAN_JOB(LINEAR, "hinge", "gan: {n_critic: 200}\n"), "less than one step");
 }
 
@@ -208,6 +235,7 @@ int main(void)
         cmocka_unit_test(test_gradients_of_losses),
         cmocka_unit_test(test_gradients_of_penalties),
         cmocka_unit_test(test_clip),
+        cmocka_unit_test(test_average_of_weights),
         cmocka_unit_test(test_critic_schedule),
         cmocka_unit_test(test_lazy_schedule),
         cmocka_unit_test(test_refusals),
