@@ -27,6 +27,10 @@ void model_names(struct schema_names *out)
         const struct schema_type type = {.name = names[i], .keys = loss_find(names[i])->keys};
         add(&out->losses, &type, LOSS_KEYS_MAX);
     }
+    names = gan_augmentation_names(&count);
+    for (size_t i = 0; i < count; i++) {
+        add(&out->augmentations, &(struct schema_type){.name = names[i]}, 0);
+    }
     names = penalty_names(&count);
     for (size_t i = 0; i < count; i++) {
         const struct schema_type type = {.name = names[i], .keys = penalty_find(names[i])->keys};

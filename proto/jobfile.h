@@ -120,6 +120,7 @@ struct job_file {
         const struct doc_node *critic_start; /* maps, or NULL */
         const struct doc_node *ema;
         struct typed_list penalties;
+        struct typed_list augment;
     } gan;
     struct {
         int64_t epochs;

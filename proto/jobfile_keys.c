@@ -247,6 +247,12 @@ static const struct job_key KEYS[] = {
      .offset = AT(gan.critic_start),
      .help = "Another `n_critic` in the first `steps` steps, and then in each step whose number is "
              "a multiple of `every` (0: none)."},
+    {.path = "gan.augment",
+     .type = KEY_TYPED_LIST,
+     .definition = "augmentation",
+     .offset = AT(gan.augment),
+     .help = "Random transforms of all images that the discriminator sees, real and generated: "
+             "`colour`, `translation`, `cutout` (DiffAugment, Zhao 2020)."},
     {.path = "gan.ema",
      .type = KEY_MAP,
      .choices = EMA,

@@ -32,6 +32,7 @@ struct schema_names {
     struct schema_list presets;
     struct schema_list losses;
     struct schema_list penalties;
+    struct schema_list augmentations;
 };
 
 /* A JSON schema (draft 2020-12) of the whole file.  It says what jobfile_parse says, but for

@@ -118,9 +118,9 @@ json_t *schema_definitions(const struct schema_names *names)
 {
     static const char LOSS[] = "`hinge`, or its type with options: `{wasserstein: {clip: 0.01}}`";
     static const char PENALTY[] = "`r1`, or its type with options: `{r1: {weight: 10, every: 16}}`";
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "loss",
-                     typed_definition(&names->losses, LOSS), "penalty",
-                     typed_definition(&names->penalties, PENALTY), "layer", layer_definition(names),
-                     "optimizer", optimizer_definition(names), "optimizers",
-                     optimizers_definition(), "part", part_definition(names));
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o}}", "loss", typed_definition(&names->losses, LOSS),
+        "penalty", typed_definition(&names->penalties, PENALTY), "layer", layer_definition(names),
+        "optimizer", optimizer_definition(names), "optimizers", optimizers_definition(), "part",
+        part_definition(names), "augmentation", "enum", names_of(&names->augmentations));
 }

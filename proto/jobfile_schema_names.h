@@ -8,7 +8,8 @@
 
 #include <jansson.h>
 
-/* A new object: layer, loss, optimizer (one), optimizers (one for each part), part, penalty. */
+/* A new object: augmentation, layer, loss, optimizer (one), optimizers (one for each part), part,
+ * penalty. */
 json_t *schema_definitions(const struct schema_names *names);
 
 #endif

@@ -96,11 +96,14 @@ static enum cam_code generate(const struct gan *gan, struct phase_build *phase, 
 enum cam_code gan_judge(const struct gan *gan, struct phase_build *phase, int image,
                         int *logits_out)
 {
-    return phase_call(
-        phase,
-        &(struct phase_call){
-            .part = gan->discriminator, .input = image, .training = true, .logits = true},
-        logits_out);
+    enum cam_code rc = gan_augment(gan, phase, image, &image);
+    return rc != CAM_OK ? rc
+                        : phase_call(phase,
+                                     &(struct phase_call){.part = gan->discriminator,
+                                                          .input = image,
+                                                          .training = true,
+                                                          .logits = true},
+                                     logits_out);
 }
 
 static int real_images(const struct gan *gan, struct phase_build *phase)
@@ -220,6 +223,7 @@ enum cam_code gan_build(struct training_build *build)
     training->phase_count = 2;
     enum cam_code rc = loss_read(build->job, &gan.loss, &gan.options, build->err);
     rc = rc == CAM_OK ? gan_read_penalties(&gan) : rc;
+    rc = rc == CAM_OK ? gan_read_augment(&gan) : rc;
     rc = rc == CAM_OK ? gan_read_critic(&gan) : rc;
     rc = rc == CAM_OK ? find_parts(&gan) : rc;
     rc = rc == CAM_OK ? declare(&gan) : rc;

@@ -73,7 +73,7 @@ enum update_scalar {
     UPDATE_CORRECTION_2,   /* adam: 1 / (1 - beta2^t), else 1 */
     UPDATE_CLIP,           /* clip_norm: what every gradient is multiplied by */
     UPDATE_KEEP,           /* adamw: 1 - learning rate * weight decay */
-    UPDATE_AVERAGE,         /* ema: the share of the average that is kept */
+    UPDATE_AVERAGE,        /* ema: the share of the average that is kept */
     UPDATE_SCALAR_COUNT,
 };
 
@@ -109,7 +109,7 @@ struct update_info {
     double clip_norm;    /* largest Euclidean norm of the part's gradient; 0: any */
     double trust;        /* lars: eta; else 0 */
     bool trust_limited;  /* lars: no tensor's rate is above the learning rate */
-    struct ema ema;     /* its average is the last state */
+    struct ema ema;      /* its average is the last state */
     double weight_clip;  /* new parameters are put into [-weight_clip, weight_clip]; 0: not */
     const void *options; /* the optimizer's own, in the training's arena */
     int state_count;     /* tensors of the part's size: adam 2, sgd with momentum 1 */
@@ -219,6 +219,9 @@ void training_destroy(struct training *training);
 int64_t training_repeat(const struct training *training, int phase, int64_t step);
 int training_variant(const struct training *training, int phase, int64_t execution);
 int64_t training_batches_before(const struct training *training, int64_t step);
+
+/* The names that `gan.augment` lists. */
+const char *const *gan_augmentation_names(size_t *count_out);
 
 /* ema.c: the average of weights among all states (as snapshots count them), and the part that it is
  * of; -1: there is none. */

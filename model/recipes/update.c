@@ -114,8 +114,7 @@ void training_update_scalars(const struct training *training, const struct updat
     scalars_out[UPDATE_GRADIENT_SCALE] = (float)(1.0 / (double)training->batch);
     scalars_out[UPDATE_CORRECTION_1] = (float)(1.0 / (1.0 - rate_power(update->beta1, t)));
     scalars_out[UPDATE_CORRECTION_2] = (float)(1.0 / (1.0 - rate_power(update->beta2, t)));
-    scalars_out[UPDATE_AVERAGE] =
-        (float)ema_keep(&update->ema, training->batch, moment->execution);
+    scalars_out[UPDATE_AVERAGE] = (float)ema_keep(&update->ema, training->batch, moment->execution);
     scalars_out[UPDATE_CLIP] = (float)clip_factor(update, moment);
     scalars_out[UPDATE_KEEP] = (float)(1.0 - rate * update->weight_decay);
 }

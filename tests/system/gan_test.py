@@ -48,6 +48,7 @@ CASES = {
     "hinge dragan": (["loss=hinge", "gan={penalties: [dragan]}"], ["dragan"]),
     "least squares smoothed": (["loss={least_squares: {label_smoothing: 0.1}}"], []),
     "hinge ema": (["loss=hinge", "gan={ema: {half_life: 40}}", "checkpoint.every=3 steps"], []),
+    "augmented": (["gan={augment: [colour, translation, cutout]}"], []),
     "minimax r1": (["loss=minimax", "gan={penalties: [r1]}"], ["r1"]),
 }
 

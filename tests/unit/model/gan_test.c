@@ -119,6 +119,41 @@ static void test_gradients_of_penalties(void **state)
         GAN_JOB(CONVOLUTION, "relativistic", "gan: {penalties: [r1, {r2: {every: 2}}]}\n"));
 }
 
+static void test_gradients_through_augmentations(void **state)
+{
+    (void)state;
+    check_phases(GAN_JOB(CONVOLUTION, "hinge", "gan: {augment: [colour, translation, cutout]}\n"));
+    check_phases(
+        GAN_JOB(CONVOLUTION, "non_saturating", "gan: {augment: [translation], penalties: [r1]}\n"));
+}
+
+/* A discriminator that adds all pixels: what a transform does to the images' sum is known. */
+static void test_augmentations(void **state)
+{
+    (void)state;
+    static const char *const JOBS[] = {
+        GAN_JOB(LINEAR, "wasserstein", "gan: {augment: [translation]}\n"),
+        GAN_JOB(LINEAR, "wasserstein", "gan: {augment: [cutout]}\n"),
+        GAN_JOB(LINEAR, "wasserstein", "gan: {augment: [colour]}\n")};
+    bool differs[3] = {false};
+    for (int k = 0; k < 3; k++) {
+        struct gan_rig rig = rig_create(JOBS[k]);
+        for (int64_t i = 0; i < rig.training->parameter_floats; i++) {
+            rig.parameters[i] = i >= rig.training->parts[1].block_first * BLOCK_FLOATS ? 1.0 : 0.0;
+        }
+        for (int i = 0; i < RIG_ROWS * 16; i++) {
+            rig.images[i] = 1.0; /* and generated ones are 0 */
+        }
+        double sum = -rig_metric(&rig, 0, "d_loss") / RIG_ROWS;
+        /* a row and a column of 4 at most go; a rectangle of 2 x 2 at most; nothing is bounded */
+        const double least[] = {9.0, 12.0, -1e9};
+        assert_true(k == 2 || (sum >= least[k] && sum <= 16.0));
+        differs[k] = sum != 16.0;
+        rig_release(&rig);
+    }
+    assert_true(differs[0] && differs[1] && differs[2]);
+}
+
 static void test_clip(void **state)
 {
     (void)state;
@@ -223,6 +258,7 @@ static void test_refusals(void **state)
         GAN_JOB(LINEAR, "hinge", "gan: {penalties: [{r1: {every: 2}}, {r2: {every: 3}}]}\n"),
         "must agree");
     expect_refusal(GAN_JOB(LINEAR, "hinge", "gan: {ema: {decay: 0.9, half_life: 9}}\n"), "both");
+    expect_refusal(GAN_JOB(LINEAR, "hinge", "gan: {augment: [color]}\n"), "mean 'colour'");
     expect_refusal(GAN_JOB(LINEAR, "hinge", "gan: {n_critic: 200}\n"), "less than one step");
 }
 
@@ -234,6 +270,8 @@ int main(void)
         cmocka_unit_test(test_wasserstein_by_hand),
         cmocka_unit_test(test_gradients_of_losses),
         cmocka_unit_test(test_gradients_of_penalties),
+        cmocka_unit_test(test_gradients_through_augmentations),
+        cmocka_unit_test(test_augmentations),
         cmocka_unit_test(test_clip),
         cmocka_unit_test(test_average_of_weights),
         cmocka_unit_test(test_critic_schedule),
