@@ -79,16 +79,40 @@ double golden_number(const struct safetensors *file, const char *key, double mis
     return text == NULL ? missing : strtod(text, NULL);
 }
 
+void golden_parse(const char *text, struct cam_arena *arena, struct job_file *out)
+{
+    struct cam_err err = {0};
+    const struct job_text request = {
+        .file_name = "golden", .base_dir = "/", .text = text, .size = strlen(text)};
+    ASSERT_OK(jobfile_parse(&request, arena, out, &err), err);
+}
+
 void golden_job(const char *more, struct cam_arena *arena, struct job_file *out)
 {
     struct cam_text text = {0};
-    struct cam_err err = {0};
     cam_text_add(&text, "name: golden\nkind: gan\ndata: glyphs\ntrain: {epochs: 1}\n%s", more);
     assert_non_null(text.bytes);
-    const struct job_text request = {
-        .file_name = "golden", .base_dir = "/", .text = text.bytes, .size = strlen(text.bytes)};
-    ASSERT_OK(jobfile_parse(&request, arena, out, &err), err);
+    golden_parse(text.bytes, arena, out);
     cam_text_release(&text);
+}
+
+int64_t *golden_order(const struct tensor_info *row)
+{
+    int64_t count = shape_count(&row->shape);
+    float *places = cam_alloc((size_t)count, sizeof *places);
+    float *moved = cam_alloc((size_t)count, sizeof *moved);
+    int64_t *order = cam_alloc((size_t)count, sizeof *order);
+    assert_true(places != NULL && moved != NULL && order != NULL);
+    for (int64_t i = 0; i < count; i++) {
+        places[i] = (float)i;
+    }
+    tensor_export(row, places, moved);
+    for (int64_t i = 0; i < count; i++) {
+        order[i] = (int64_t)moved[i];
+    }
+    cam_free(places);
+    cam_free(moved);
+    return order;
 }
 
 static int by_name(const void *a, const void *b)

@@ -10,8 +10,7 @@
 #define GOLDEN_H
 
 #include "kernels/backend.h"
-#include "model/graph/graph.h"
-#include "proto/jobfile.h"
+#include "model/recipes/training.h"
 #include "proto/safetensors.h"
 
 enum { GOLDEN_SLOTS_MAX = 64, GOLDEN_OUTPUTS_MAX = 192, GOLDEN_NAME_SIZE = 128 };
@@ -34,6 +33,8 @@ struct golden_names {
 };
 struct golden_names *golden_list(const char *folder);
 
+/* A whole job file. */
+void golden_parse(const char *text, struct cam_arena *arena, struct job_file *out);
 /* A job file that asks for what `more` says: whole lines, beside those that every job needs and
  * that it may not repeat (name, kind, data, train). */
 void golden_job(const char *more, struct cam_arena *arena, struct job_file *out);
@@ -82,6 +83,9 @@ struct golden_values *golden_run(const struct golden_work *work, const struct go
  * where order is NULL. */
 void golden_compare(const struct golden_place *place, const struct safetensors_tensor *golden,
                     const double *found, const int64_t *order);
+
+/* order[i]: the arena's element that is the checkpoint's element i (tensor_export). */
+int64_t *golden_order(const struct tensor_info *row);
 
 /* A tensor as doubles, on the heap. */
 double *golden_values_of(const struct safetensors_tensor *tensor);

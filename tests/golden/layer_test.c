@@ -81,26 +81,6 @@ static void release(struct built *b)
     cam_arena_destroy(b->arena);
 }
 
-/* order[i]: the arena's element that is the checkpoint's element i. */
-static int64_t *export_order(const struct tensor_info *row)
-{
-    int64_t count = shape_count(&row->shape);
-    float *places = cam_alloc((size_t)count, sizeof *places);
-    float *moved = cam_alloc((size_t)count, sizeof *moved);
-    int64_t *order = cam_alloc((size_t)count, sizeof *order);
-    assert_true(places != NULL && moved != NULL && order != NULL);
-    for (int64_t i = 0; i < count; i++) {
-        places[i] = (float)i;
-    }
-    tensor_export(row, places, moved);
-    for (int64_t i = 0; i < count; i++) {
-        order[i] = (int64_t)moved[i];
-    }
-    cam_free(places);
-    cam_free(moved);
-    return order;
-}
-
 /* A tensor of the file in the arena's order, by where tensor_import puts its elements. */
 static double *imported(const struct built *b, const struct tensor_info *row, const char *prefix)
 {
@@ -239,7 +219,7 @@ static void compare_gradients(const struct built *b, const struct golden_place *
     }
     for (int i = 0; i < b->tensors.parameters.count; i++) {
         const struct tensor_info *row = &b->tensors.parameters.rows[i];
-        int64_t *order = export_order(row);
+        int64_t *order = golden_order(row);
         golden_compare(place, golden_find(b->file, prefix, row->name),
                        &values->values[values->offsets[at + 1 + i]], order);
         cam_free(order);
@@ -268,7 +248,7 @@ static void compare_statistics(const struct built *b, const struct golden_place 
         }
         for (int k = 0; k < 2; k++) {
             const struct tensor_info *row = &b->tensors.buffers.rows[slots[k]];
-            int64_t *order = export_order(row);
+            int64_t *order = golden_order(row);
             golden_compare(place, golden_find(b->file, "after.", row->name), fresh[k], order);
             cam_free(order);
         }
