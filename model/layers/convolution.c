@@ -95,7 +95,8 @@ static int weights(struct layer *layer, const struct layer_tensor *tensor, int64
     weight.suffix = "weight";
     weight.initial = layer_initializer(layer, fan_in, fan_out, &plain);
     tail->bias = plain ? weight.initial : (struct initial){.kind = INITIAL_CONSTANT};
-    return layer_parameter(layer, &weight);
+    tail->weight = layer_parameter(layer, &weight);
+    return tail->weight;
 }
 
 /* x is (N,H,W,C); the node of the whole layer goes to layer->out. */
@@ -107,7 +108,7 @@ static void convolve(struct layer *layer, struct convolution *c, int x, enum exp
     const struct layer_tensor weight = {
         .shape = {.rank = 4, .dim = {c->kernel[0], c->kernel[1], inputs, c->filters}},
         .layout = layout};
-    struct weighted_tail tail = {.units = c->filters};
+    struct weighted_tail tail = {.units = c->filters, .axis = 3};
     for (int i = 0; i < 2; i++) {
         set_padding(c, i, in.dim[1 + i]);
     }
@@ -189,7 +190,7 @@ void conv2d_transpose_build(struct layer *layer)
     const struct layer_tensor weight = {
         .shape = {.rank = 4, .dim = {c.kernel[0], c.kernel[1], outputs, in->dim[3]}},
         .layout = EXPORT_CONV_TRANSPOSE};
-    struct weighted_tail tail = {.units = c.filters};
+    struct weighted_tail tail = {.units = c.filters, .axis = 2};
     int w = weights(layer, &weight, window * outputs, window * in->dim[3] / c.window.groups, &tail);
     weighted_finish(
         layer,

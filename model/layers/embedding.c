@@ -35,7 +35,8 @@ void embedding_build(struct layer *layer)
         weight.initial = (struct initial){.kind = INITIAL_NORMAL, .second = 1.0};
     }
     int table = layer_parameter(layer, &weight);
-    layer->out.node = graph_gather(layer->call->graph, table, layer->inputs[0].node);
+    int rows = graph_gather(layer->call->graph, table, layer->inputs[0].node);
+    layer->out.node = spectral_norm_apply(layer, rows, table, 0);
 }
 
 /* A trained table as large as what it is added to. */

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#define WEIGHTED_KEYS "use_bias", "initializer", "norm", "activation"
+#define WEIGHTED_KEYS "use_bias", "initializer", "spectral_norm", "norm", "activation"
 
 #define CONVOLUTION_KEYS "filters", "kernel", "stride", "padding", "dilation", "groups"
 #define ATTENTION_KEYS   "heads", "causal", "dropout", "use_bias", "initializer"
@@ -16,7 +16,10 @@
     }
 
 static const struct layer_type TYPES[] = {
-    {.name = "dense", .keys = {"units", WEIGHTED_KEYS}, .inputs_max = 1, .build = dense_build},
+    {.name = "dense",
+     .keys = {"units", "tied", WEIGHTED_KEYS},
+     .inputs_max = 1,
+     .build = dense_build},
     {.name = "conv1d",
      .keys = {CONVOLUTION_KEYS, WEIGHTED_KEYS},
      .inputs_max = 1,
@@ -74,8 +77,13 @@ static const struct layer_type TYPES[] = {
      .inputs_max = 1,
      .keeps_form = true,
      .build = dropout_build},
+    {.name = "minibatch_stddev",
+     .keys = {"group"},
+     .shorthand = "group",
+     .inputs_max = 1,
+     .build = minibatch_stddev_build},
     {.name = "embedding",
-     .keys = {"vocabulary", "units", "initializer"},
+     .keys = {"vocabulary", "units", "initializer", "spectral_norm"},
      .inputs_max = 1,
      .build = embedding_build},
     {.name = "positions",
@@ -138,6 +146,7 @@ static const char *const NAMES[] = {"dense",
                                     "concat",
                                     "residual",
                                     "dropout",
+                                    "minibatch_stddev",
                                     "embedding",
                                     "positions",
                                     "class_token",

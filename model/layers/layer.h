@@ -27,6 +27,14 @@ struct statistic {
     double momentum;
 };
 
+/* What one step of power iteration made of a spectral norm's u, which the replicated stage stores.
+ */
+struct power {
+    int buffer;
+    int node; /* (size) */
+    int64_t size;
+};
+
 /* One use of a part in one graph. */
 struct part_call {
     const struct job_file *job;
@@ -44,6 +52,9 @@ struct part_call {
     struct statistic *statistics;
     int statistic_count;
     int statistic_capacity;
+    struct power *powers;
+    int power_count;
+    int power_capacity;
 };
 
 /* A tensor between layers, with what an export must know of it. */
@@ -110,6 +121,7 @@ void layer_read_real(struct layer *layer, const char *key, double least, double 
 void layer_read_bool(struct layer *layer, const char *key, bool *out);
 void layer_read_choice(struct layer *layer, const char *key, const char *const *names, size_t count,
                        int *out);
+void layer_read_text(struct layer *layer, const char *key, const char **out);
 /* `3` or `[3, 5]` (height first). */
 void layer_read_pair(struct layer *layer, const char *key, int64_t least, int64_t most,
                      int64_t out[2]);
@@ -125,6 +137,8 @@ struct layer_tensor {
     struct initial initial;
 };
 int layer_parameter(struct layer *layer, const struct layer_tensor *tensor);
+/* That of a tensor that another layer has made, NODE_NONE where there is none; `name` in full. */
+int layer_parameter_named(const struct layer *layer, const char *name);
 int layer_buffer(struct layer *layer, const struct layer_tensor *tensor, int *slot_out);
 /* A random stream of this layer in this call; `label` tells several apart, NULL: the only one. */
 uint32_t layer_stream(struct layer *layer, const char *label);
@@ -175,16 +189,24 @@ void class_token_build(struct layer *layer);
 void take_build(struct layer *layer);
 void attention_build(struct layer *layer);
 void transformer_block_build(struct layer *layer);
+void minibatch_stddev_build(struct layer *layer);
 void lstm_build(struct layer *layer);
 void gru_build(struct layer *layer);
 
 /* dense.c: every row of x (...,in) times w (in,out). */
 int rows_product(struct graph *graph, int x, int w);
 
-/* weighted.c: what follows a weighted layer's product: bias, `norm:`, `activation:`. */
+/* spectral.c: y divided by the spectral norm of `weight` where `spectral_norm:` asks for it; y is
+ * linear in the weight, whose outputs are along `axis`. */
+int spectral_norm_apply(struct layer *layer, int y, int weight, int axis);
+
+/* weighted.c: what follows a weighted layer's product: spectral norm, bias, `norm:`, `activation:`.
+ */
 struct weighted_tail {
     int64_t units;
     struct initial bias;
+    int weight;
+    int axis; /* of the weight: its outputs */
 };
 void weighted_finish(struct layer *layer, int product, const struct weighted_tail *tail);
 

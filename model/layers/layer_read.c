@@ -55,6 +55,13 @@ void layer_read_choice(struct layer *layer, const char *key, const char *const *
     }
 }
 
+void layer_read_text(struct layer *layer, const char *key, const char **out)
+{
+    if (layer->rc == CAM_OK) {
+        layer->rc = doc_read_text(layer->attributes, key, out, &layer->err);
+    }
+}
+
 void layer_read_pair(struct layer *layer, const char *key, int64_t least, int64_t most,
                      int64_t out[2])
 {

@@ -69,6 +69,20 @@ int layer_parameter(struct layer *layer, const struct layer_tensor *tensor)
                : graph_leaf(layer->call->graph, OP_PARAMETER, slot, &tensor->shape);
 }
 
+int layer_parameter_named(const struct layer *layer, const char *name)
+{
+    const struct part_call *call = layer->call;
+    const struct tensor_table *table = &call->tensors->parameters;
+    for (int i = 0; i < table->count; i++) {
+        if (strcmp(table->rows[i].name, name) == 0) {
+            return call->parameters != NULL
+                       ? call->parameters[i]
+                       : graph_leaf(call->graph, OP_PARAMETER, i, &table->rows[i].shape);
+        }
+    }
+    return NODE_NONE;
+}
+
 int layer_buffer(struct layer *layer, const struct layer_tensor *tensor, int *slot_out)
 {
     char name[LAYER_NAME_SIZE + 32];

@@ -1,4 +1,4 @@
-/* What follows the product in every weighted layer: bias, norm, activation. */
+/* What follows the product in every weighted layer: spectral norm, bias, norm, activation. */
 #include "model/layers/layer.h"
 
 /* `norm:`; a norm over places takes any bias away again, so there is none by default. */
@@ -38,7 +38,7 @@ void weighted_finish(struct layer *layer, int product, const struct weighted_tai
     const char *const *names = activation_names(&count);
     int norm = 0;
     int activation = 0;
-    int y = product;
+    int y = spectral_norm_apply(layer, product, tail->weight, tail->axis);
     layer_read_choice(layer, "norm", NORMS, NORM_COUNT, &norm);
     layer_read_choice(layer, "activation", names, count, &activation);
     bool bias = NORM_ROWS[norm].has_bias;

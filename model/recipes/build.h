@@ -6,7 +6,7 @@
  *   supervised.c  what classification.c and causal_lm.c share: one phase, and its evaluation
  *   phase.c       one phase: calls of parts, gradients, the layout of the output block
  *   schedule.c    which phases a step runs, and how many steps an epoch has
- *   statistics.c  the replicated stage: running statistics
+ *   statistics.c  the replicated stage: running statistics and the vectors of spectral norms
  *   update.c      update graphs and their scalars
  *   layout.c      the order of a tensor's bytes in checkpoints
  */
@@ -49,6 +49,9 @@ struct phase_build {
     struct statistic *statistics;
     int statistic_count;
     int statistic_capacity;
+    struct power *powers;
+    int power_count;
+    int power_capacity;
 };
 
 /* How a part is called. */
@@ -101,6 +104,11 @@ CAM_CHECKED enum cam_code phase_finish(struct phase_build *phase, int part,
 int64_t statistics_mean_offset(const struct statistic *statistics, int index);
 int64_t statistics_square_offset(const struct statistic *statistics, int index);
 int64_t statistics_floats(const struct statistic *statistics, int count);
+
+/* Leaves a phase the spectral norms of the part that it updates: one step of theirs each step. */
+void powers_keep_own(struct phase_build *phase, int part);
+/* Where a spectral norm's vector stands behind the statistics, floats from the first of these. */
+int64_t powers_offset(const struct phase_build *phase, int index);
 
 /* statistics.c: fills phase->replicated and its tables; none where there are no statistics. */
 CAM_CHECKED enum cam_code statistics_build(struct phase_build *build, struct phase *phase);

@@ -42,11 +42,17 @@ enum cam_code phase_call(struct phase_build *phase, const struct phase_call *cal
                              .logits = call->logits,
                              .statistics = phase->statistics,
                              .statistic_count = phase->statistic_count,
-                             .statistic_capacity = phase->statistic_capacity};
+                             .statistic_capacity = phase->statistic_capacity,
+                             .powers = phase->powers,
+                             .power_count = phase->power_count,
+                             .power_capacity = phase->power_capacity};
     enum cam_code rc = part_build(&part, call->input, node_out, build->err);
     phase->statistics = part.statistics;
     phase->statistic_count = part.statistic_count;
     phase->statistic_capacity = part.statistic_capacity;
+    phase->powers = part.powers;
+    phase->power_count = part.power_count;
+    phase->power_capacity = part.power_capacity;
     return rc;
 }
 
@@ -143,7 +149,7 @@ static enum cam_code begin_row(const struct phase_build *phase, int part,
                           .gradient_floats = info->block_count * BLOCK_FLOATS,
                           .metrics = metrics,
                           .metric_count = loss->count + loss->shown_count};
-    out->statistics_floats = statistics_floats(phase->statistics, phase->statistic_count);
+    out->statistics_floats = powers_offset(phase, phase->power_count);
     for (int i = 0; i < loss->count; i++) {
         metrics[i] = (struct metric_info){
             .name = loss->metrics[i],
@@ -164,8 +170,9 @@ enum cam_code phase_finish(struct phase_build *phase, int part, const struct pha
 {
     struct training_build *build = phase->build;
     const struct part_info *info = &build->parts[part];
+    powers_keep_own(phase, part);
     size_t most = (size_t)info->parameter_count + 2u * (size_t)phase->statistic_count + 1 +
-                  (size_t)loss->shown_count;
+                  (size_t)phase->power_count + (size_t)loss->shown_count;
     struct outputs outputs = {.nodes = cam_arena_alloc(build->arena, most, sizeof *outputs.nodes),
                               .offsets =
                                   cam_arena_alloc(build->arena, most, sizeof *outputs.offsets)};
@@ -184,6 +191,9 @@ enum cam_code phase_finish(struct phase_build *phase, int part, const struct pha
                    out->gradient_floats + statistics_mean_offset(phase->statistics, i));
         add_output(&outputs, statistic->square_node,
                    out->gradient_floats + statistics_square_offset(phase->statistics, i));
+    }
+    for (int i = 0; i < phase->power_count; i++) {
+        add_output(&outputs, phase->powers[i].node, out->gradient_floats + powers_offset(phase, i));
     }
     add_output(&outputs, minimised, out->metrics[0].offset);
     int64_t at = out->metrics[0].offset + METRIC_FLOATS;

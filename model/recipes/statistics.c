@@ -1,5 +1,6 @@
 /*
- * Running statistics of batch norm, in the replicated stage.  Every train-mode call of a phase gave
+ * The replicated stage: running statistics of batch norm, and the vectors of spectral norms, whose
+ * shards all gave the same one (layers/spectral.c).  Every train-mode call of a phase gave
  * its shard's mean and E[x^2]; their sums over shards arrive here, and each call updates once, in
  * call order, as PyTorch does: new = (1 - momentum) old + momentum batch, with the unbiased
  * variance.  Shards have equal sizes, so the mean over shards is the mean over the batch.
@@ -29,6 +30,27 @@ int64_t statistics_floats(const struct statistic *statistics, int count)
     int64_t floats = 0;
     for (int i = 0; i < count; i++) {
         floats += 2 * aligned(statistics[i].channels);
+    }
+    return floats;
+}
+
+void powers_keep_own(struct phase_build *phase, int part)
+{
+    const struct tensor_info *buffers = phase->build->tensors.buffers.rows;
+    int kept = 0;
+    for (int i = 0; i < phase->power_count; i++) {
+        if (buffers[phase->powers[i].buffer].part == part) {
+            phase->powers[kept++] = phase->powers[i];
+        }
+    }
+    phase->power_count = kept;
+}
+
+int64_t powers_offset(const struct phase_build *phase, int index)
+{
+    int64_t floats = statistics_floats(phase->statistics, phase->statistic_count);
+    for (int i = 0; i < index; i++) {
+        floats += aligned(phase->powers[i].size);
     }
     return floats;
 }
@@ -90,9 +112,9 @@ static void update(struct newest *newest, const struct phase_build *build, int i
 enum cam_code statistics_build(struct phase_build *build, struct phase *phase)
 {
     struct training_build *training = build->build;
-    size_t most = 2u * (size_t)build->statistic_count;
+    size_t most = 2u * (size_t)build->statistic_count + (size_t)build->power_count;
     struct shape shape = {.rank = 1, .dim = {phase->statistics_floats}};
-    if (build->statistic_count == 0) {
+    if (most == 0) {
         return CAM_OK;
     }
     struct newest newest = {.graph = build_graph(training),
@@ -107,6 +129,12 @@ enum cam_code statistics_build(struct phase_build *build, struct phase *phase)
     int share = graph_leaf(newest.graph, OP_SCALAR, 0, &(struct shape){0});
     for (int i = 0; i < build->statistic_count; i++) {
         update(&newest, build, i, sums, share);
+    }
+    for (int i = 0; i < build->power_count; i++) {
+        const struct power *power = &build->powers[i];
+        newest.buffers[newest.count] = power->buffer;
+        newest.nodes[newest.count++] =
+            average(newest.graph, sums, powers_offset(build, i), power->size, share);
     }
     phase->replicated = newest.graph;
     phase->replicated_nodes = newest.nodes;

@@ -287,8 +287,22 @@ def pools():
                  (2, 5, 3))
 
 
+def minibatch_stddev(x, group):
+    """As StyleGAN2's MinibatchStdLayer with one channel."""
+    y = nchw(x)
+    groups = y.reshape(group, -1, 1, *y.shape[1:])
+    away = groups - groups.mean(0)
+    y = (away.square().mean(0) + 1e-8).sqrt().mean([2, 3, 4]).reshape(-1, 1, 1, 1)
+    y = y.repeat(group, 1, *x.shape[1:3])
+    return nhwc(torch.cat([nchw(x), y], 1))
+
+
 def forms():
     image = (2, 3, 4, 2)
+    yield layer_case("minibatch_stddev", ["minibatch_stddev"], (8, 2, 3, 2),
+                     lambda x, t, _: minibatch_stddev(x, 4), second=True)
+    yield layer_case("minibatch_stddev_group", ["minibatch_stddev: 3"], (6, 2, 3, 2),
+                     lambda x, t, _: minibatch_stddev(x, 3))
     yield layer_case("upsample2d_bilinear", ["upsample2d: {size: [2, 3], interpolation: bilinear}"],
                      image, lambda x, t, _: nhwc(F.interpolate(
                          nchw(x), scale_factor=(2.0, 3.0), mode="bilinear")), second=False)

@@ -121,7 +121,7 @@ class Documents(unittest.TestCase):
             for name in re.findall(r"`(\w+)`", names):
                 rows[name] = keys
         self.assertEqual(set(self.allowed("model.generator.0={nonsense: {}}")), set(rows))
-        shared = {"use_bias", "activation", "norm"}
+        shared = {"use_bias", "activation", "norm", "spectral_norm"}
         for name, keys in rows.items():
             words = set(re.findall(r"`(\w+)`", keys))
             if keys.rstrip().endswith("W"):

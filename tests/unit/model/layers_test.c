@@ -168,7 +168,8 @@ static void test_values(void **state)
         for (int i = 0; i < 64; i++) { /* gains of 1, then biases of 0 */
             parameters[i] = i < 16 ? 1.0 : 0.0;
         }
-        const struct values values = {.parameters = parameters, .input = input};
+        const struct values values = {
+            .parameters = parameters, .buffers = parameters, .input = input};
         run_nodes(&b, &values, &b.out, 1, found);
         for (int64_t i = 0; i < shape_count(&graph_node(b.graph, b.out)->shape); i++) {
             if (!(fabs(found[i] - VALUES[k].out[i]) <= 1e-9)) {

@@ -258,6 +258,34 @@ static void test_names_and_layouts_of_a_written_model(void **state)
     training_destroy(t);
 }
 
+/* D has two, and is called twice in its own phase; in G's phase they stay as they are. */
+static void test_spectral_norms_step_with_their_part(void **state)
+{
+    (void)state;
+    struct training *t =
+        make_training(JOB_HEAD "model:\n"
+                               "  latent: 10\n"
+                               "  generator:\n"
+                               "    - dense: {units: 784, norm: batch}\n"
+                               "    - reshape: [28, 28, 1]\n"
+                               "  discriminator:\n"
+                               "    - conv2d: {filters: 20, kernel: 3, spectral_norm: true}\n"
+                               "    - flatten\n"
+                               "    - dense: {units: 1, spectral_norm: true}\n" JOB_TAIL,
+                      &MNIST);
+    check_tables(t);
+    check_phases(t);
+    assert_int_equal(t->buffer_count, 4);
+    assert_string_equal(t->buffers[2].name, "discriminator.0.weight_u");
+    assert_string_equal(t->buffers[3].name, "discriminator.2.weight_u");
+    assert_int_equal(t->phases[0].replicated_count, 4);
+    assert_int_equal(t->phases[0].replicated_buffers[2], 2);
+    assert_int_equal(t->phases[0].statistics_floats, 2 * 784 + 32 + 16);
+    assert_int_equal(t->phases[1].replicated_count, 2);
+    assert_int_equal(t->phases[1].statistics_floats, 2 * 784);
+    training_destroy(t);
+}
+
 static void test_random_streams_differ(void **state)
 {
     (void)state;
@@ -401,6 +429,7 @@ int main(void)
         cmocka_unit_test(test_classic_by_formula),
         cmocka_unit_test(test_classic_costs_what_it_should),
         cmocka_unit_test(test_names_and_layouts_of_a_written_model),
+        cmocka_unit_test(test_spectral_norms_step_with_their_part),
         cmocka_unit_test(test_random_streams_differ),
         cmocka_unit_test(test_export_is_pytorchs_order_and_import_its_inverse),
         cmocka_unit_test(test_updates),
