@@ -76,6 +76,7 @@ static enum cam_code make_plan(struct planning *planning, const char *phase,
     const struct plan_target *target = plan_target("cpu");
     request.parameter_offsets = planning->parameter_offsets;
     request.buffer_offsets = planning->buffer_offsets;
+    request.recompute = planning->training->recompute;
     request.fuse = target->fuses;
     request.macros = target->macros;
     enum cam_code rc = plan_create(&request, out, err);

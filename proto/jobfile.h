@@ -32,6 +32,8 @@ enum device_choice { DEVICE_AUTO, DEVICE_CPU, DEVICE_REFERENCE, DEVICE_COUNT };
 
 enum isa_choice { ISA_AVX2, ISA_NATIVE, ISA_COUNT };
 
+enum recompute_choice { RECOMPUTE_NONE, RECOMPUTE_BLOCKS, RECOMPUTE_COUNT };
+
 struct data_spec {
     enum data_format format;
     const char *images;            /* absolute path; NULL for the generator */
@@ -129,6 +131,7 @@ struct job_file {
         int64_t threads_per_shard;
         uint64_t seed;
         enum isa_choice isa;
+        enum recompute_choice recompute;
         int64_t steps_per_epoch; /* 0: as many as the data have */
         double label_smoothing;
     } train;

@@ -40,6 +40,8 @@ static const char *const ISAS[ISA_COUNT + 1] = {[ISA_AVX2] = "avx2", [ISA_NATIVE
 static const char *const EMA[] = {"half_life", "decay", NULL};
 static const char *const CRITIC_START[] = {"steps", "n_critic", "every", NULL};
 static const char *const PRECISIONS[] = {"f32", NULL};
+static const char *const RECOMPUTES[RECOMPUTE_COUNT + 1] = {
+    [RECOMPUTE_NONE] = "none", [RECOMPUTE_BLOCKS] = "blocks"};
 static const char *const REDUCES[] = {"exact", NULL};
 
 static const struct job_section SECTIONS[] = {
@@ -339,6 +341,14 @@ static const struct job_key KEYS[] = {
      .offset = AT(train.isa),
      .help = "Instruction set on a CPU. `native` takes the best there is: faster on some "
              "machines, but the weights then depend on the machine."},
+    {.path = "train.recompute",
+     .type = KEY_CHOICE,
+     .fallback = "none",
+     .choices = RECOMPUTES,
+     .offset = AT(train.recompute),
+     .help = "What the backward pass computes again so as to keep less of the forward pass: "
+             "`blocks` of layers, for less memory and about a third more arithmetic. The weights "
+             "are the same to the bit."},
 
     {.path = "resources.ranks",
      .type = KEY_RANKS,

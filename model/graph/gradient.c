@@ -73,6 +73,7 @@ int gradient_append(struct graph *graph, int y, const int *wrt, int count, int *
     for (int n = 0; n <= y; n++) {
         gradients[n] = NODE_NONE;
     }
+    const bool before = graph_set_backward(graph, true);
     graph_set_path(graph, graph_node(graph, y)->path);
     gradients[y] = graph_constant(graph, 1.0, &graph_node(graph, y)->shape);
     for (int n = y; n >= 0; n--) {
@@ -87,5 +88,6 @@ int gradient_append(struct graph *graph, int y, const int *wrt, int count, int *
             out[i] = graph_constant(graph, 0.0, &graph_node(graph, wrt[i])->shape);
         }
     }
+    (void)graph_set_backward(graph, before);
     return y;
 }

@@ -21,6 +21,7 @@ struct graph {
     int *shared; /* hash table over nodes: its size is a power of two; NODE_NONE: free */
     int shared_size;
     const char *path;
+    bool backward;
     struct cam_err err; /* code CAM_OK: none yet */
 };
 
@@ -79,6 +80,13 @@ void graph_set_path(struct graph *graph, const char *path)
         return;
     }
     graph->path = copy;
+}
+
+bool graph_set_backward(struct graph *graph, bool backward)
+{
+    bool before = graph->backward;
+    graph->backward = backward;
+    return before;
 }
 
 int graph_count(const struct graph *graph)
@@ -209,7 +217,8 @@ int graph_append(struct graph *graph, enum op_kind op, const int *inputs, int in
 {
     const struct op *row = op_get(op);
     const struct node *nodes[NODE_INPUTS_MAX] = {0};
-    struct node node = {.op = op, .input_count = input_count, .path = graph->path};
+    struct node node = {
+        .op = op, .input_count = input_count, .path = graph->path, .backward = graph->backward};
     if (graph->err.code != CAM_OK) {
         return NODE_NONE;
     }

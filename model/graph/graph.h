@@ -122,6 +122,7 @@ struct op_attr {
     bool transpose_a;
     bool transpose_b;
     bool causal; /* attention: keys after the query's place are not seen */
+    bool replay; /* computed a second time, for the backward pass (model/plan/replay.h) */
 };
 
 struct node {
@@ -131,6 +132,7 @@ struct node {
     int input[NODE_INPUTS_MAX];
     struct op_attr attr;
     const char *path; /* "generator.2" of whoever built it, for errors, profiles and hangs */
+    bool backward;    /* made by gradient_append; a shared node is what it was first */
 };
 
 struct graph;
@@ -148,6 +150,9 @@ int graph_fail(struct graph *graph, enum cam_code code, const char *format, ...)
 
 /* The path that later nodes carry; copied.  Gradient nodes carry their forward node's. */
 void graph_set_path(struct graph *graph, const char *path);
+
+/* Whether later nodes are of the backward pass; returns what was so before. */
+bool graph_set_backward(struct graph *graph, bool backward);
 
 int graph_count(const struct graph *graph);
 const struct node *graph_node(const struct graph *graph, int node);

@@ -31,6 +31,9 @@ static int rewrite(const struct rewriting *r, int n)
         return n;
     }
     graph_set_path(r->to, node->path);
+    if (r->from != r->to) {
+        (void)graph_set_backward(r->to, node->backward);
+    }
     return is_lowered(r, node->op)
                ? op_get(node->op)->lower(r->to, node, inputs)
                : graph_append(r->to, node->op, inputs, node->input_count, &node->attr);

@@ -20,7 +20,7 @@ static bool attr_equal(const struct op_attr *a, const struct op_attr *b)
            memcmp(&a->value, &b->value, sizeof a->value) == 0 && a->slot == b->slot &&
            a->axis == b->axis && a->axes == b->axes && a->stream == b->stream &&
            a->by_row == b->by_row && a->transpose_a == b->transpose_a &&
-           a->transpose_b == b->transpose_b && a->causal == b->causal;
+           a->transpose_b == b->transpose_b && a->causal == b->causal && a->replay == b->replay;
 }
 
 bool node_equal(const struct node *a, const struct node *b)
@@ -51,5 +51,6 @@ unsigned node_hash(const struct node *node)
         hash = mix(hash, (uint64_t)attr->shape.dim[i] << 8 | (uint64_t)attr->start[i] << 40);
     }
     hash = mix(hash, value);
-    return mix(hash, (uint64_t)attr->slot << 32 | attr->axes) ^ attr->stream;
+    hash = mix(hash, (uint64_t)attr->slot << 32 | attr->axes) ^ attr->stream;
+    return attr->replay ? mix(hash, 1) : hash;
 }

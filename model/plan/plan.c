@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "model/graph/lower.h"
 #include "model/plan/plan_build.h"
+#include "model/plan/replay.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -108,11 +109,13 @@ static bool has_lowered(const struct plan_request *request)
     return false;
 }
 
-/* The same request over a graph without the macros that the backend has no kernel of. */
-static enum cam_code create_lowered(const struct plan_request *request, struct plan **out,
-                                    struct cam_err *err)
+/* The same request over a graph without the macros that the backend has no kernel of, and with
+ * blocks that are computed again. */
+static enum cam_code create_rewritten(const struct plan_request *request, struct plan **out,
+                                      struct cam_err *err)
 {
     struct graph *graph = NULL;
+    struct graph *replayed = NULL;
     size_t count = (size_t)request->output_count + 1;
     struct plan_output *outputs = cam_alloc(count, sizeof *outputs);
     int *nodes = cam_alloc(count, sizeof *nodes);
@@ -126,16 +129,20 @@ static enum cam_code create_lowered(const struct plan_request *request, struct p
     }
     rc = lower_copy(request->graph, request->macros, nodes, request->output_count, &graph, nodes,
                     err);
+    if (rc == CAM_OK && request->recompute) {
+        rc = replay_copy(graph, nodes, request->output_count, &replayed, nodes, err);
+    }
     for (int i = 0; i < request->output_count; i++) {
         outputs[i] = (struct plan_output){nodes[i], request->outputs[i].offset};
     }
     if (rc == CAM_OK) {
         struct plan_request lowered = *request;
-        lowered.graph = graph;
+        lowered.graph = replayed != NULL ? replayed : graph;
         lowered.outputs = outputs;
         rc = create(&lowered, out, err);
     }
 out:
+    graph_destroy(replayed);
     graph_destroy(graph);
     cam_free(outputs);
     cam_free(nodes);
@@ -149,5 +156,6 @@ enum cam_code plan_create(const struct plan_request *request, struct plan **out,
     if (rc != CAM_OK) {
         return rc;
     }
-    return (has_lowered(request) ? create_lowered : create)(request, out, err);
+    bool rewrite = request->recompute || has_lowered(request);
+    return (rewrite ? create_rewritten : create)(request, out, err);
 }

@@ -60,6 +60,7 @@ struct plan_request {
     int output_count;
     const int64_t *parameter_offsets; /* floats, by slot */
     const int64_t *buffer_offsets;    /* floats, by slot */
+    bool recompute;                   /* blocks, in the backward pass (replay.h) */
     bool fuse;                        /* false: every operator is a step of its own */
     const bool *macros;               /* by operator: what the backend has a kernel of, the rest is
                                          lowered first; NULL: none (plan_target, target.h) */

@@ -36,6 +36,7 @@ struct plan_note {
     int value;  /* NONE until plan_values */
     int output; /* the request's output that it is made in place for; NONE */
     bool read;  /* by a later step, or an output */
+    bool wanted; /* an output of the request */
 };
 
 /* A step while its program may still grow. */

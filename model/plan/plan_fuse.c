@@ -1,12 +1,13 @@
 /*
  * Fusion: which step makes each node, and in which order.
  *
- * Products, copies and sums are placed in the order of the graph.  Elementwise nodes wait until
- * something placed needs them, so that what only the backward pass reads is made there, from
- * values in memory, rather than stored by the forward pass.  A node joins the program that holds
- * its operands in registers, else one over the same space that loads what it loads, else it starts
- * a program.  What is cheap is computed again where that saves its store (plan_again.c).  Programs
- * stop growing at the next operator step: what comes later would make values that wait in memory.
+ * Products, copies, sums and outputs are placed in the order of the graph.  Other elementwise nodes
+ * wait until something placed needs them, so that what only the backward pass reads is made there,
+ * from values in memory, rather than stored by the forward pass.  A node joins the program that
+ * holds its operands in registers, else one over the same space that loads what it loads, else it
+ * starts a program.  What is cheap is computed again where that saves its store (plan_again.c).
+ * Programs stop growing at the next operator step: what comes later would make values that wait in
+ * memory.
  */
 #include "model/plan/plan_build.h"
 
@@ -223,7 +224,8 @@ void plan_fuse(struct plan_builder *b)
             continue;
         }
         enum op_class class = plan_class(b, n);
-        if (plan_is_reduction(b, n)) {
+        bool output = class == OP_CLASS_ELEMENTWISE && b->notes[n].wanted;
+        if (plan_is_reduction(b, n) || output) {
             place(b, n);
         } else if (class == OP_CLASS_PRODUCT || class == OP_CLASS_MOVE ||
                    class == OP_CLASS_CHOICE || class == OP_CLASS_MACRO) {

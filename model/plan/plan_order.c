@@ -39,6 +39,7 @@ static void count_uses(struct plan_builder *b)
         struct plan_note *note = &b->notes[plan_through(b, b->request->outputs[i].node)];
         note->uses++;
         note->kept = true;
+        note->wanted = true;
     }
 }
 

@@ -149,6 +149,7 @@ static enum cam_code begin(struct training_build *build)
     training->shards = job->train.shards;
     training->rows = job->train.batch / job->train.shards;
     training->seed = job->train.seed;
+    training->recompute = job->train.recompute == RECOMPUTE_BLOCKS;
     training->part_count = job->part_count;
     enum cam_code rc = CAM_OK;
     for (int i = 0; rc == CAM_OK && i < job->part_count; i++) {

@@ -181,6 +181,7 @@ struct training {
     int64_t shards;
     int64_t rows; /* of a shard: batch / shards */
     uint64_t seed;
+    bool recompute; /* plans of phases compute blocks again in the backward pass */
     const struct part_info *parts;
     int part_count;
     const struct tensor_info *parameters;

@@ -261,6 +261,7 @@ static struct plan *phase_plan(const struct bench *bench, const struct phase *ph
                                          .output_count = phase->output_count,
                                          .parameter_offsets = parameters,
                                          .buffer_offsets = buffers,
+                                         .recompute = training->recompute,
                                          .fuse = target->fuses,
                                          .macros = target->macros};
     if (plan_create(&request, &plan, &err) != CAM_OK) {

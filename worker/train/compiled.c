@@ -44,6 +44,7 @@ enum cam_code compiled_plan(const struct compiled *compiled, const struct compil
         .output_count = request->count,
         .parameter_offsets = compiled->parameter_offsets,
         .buffer_offsets = compiled->buffer_offsets,
+        .recompute = compiled->training->recompute,
         .fuse = target != NULL && target->fuses,
         .macros = target != NULL ? target->macros : NULL,
     };

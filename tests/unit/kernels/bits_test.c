@@ -8,7 +8,9 @@
 
 #include "base/mem.h"
 #include "kernels/random.h"
+#include "model/graph/gradient.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -148,6 +150,61 @@ static void test_alignment_and_lanes_change_nothing(void **state)
     cam_free(first);
 }
 
+/* Residual blocks of norm, products and noise, and the gradients of all of their weights. */
+static void deep_network(struct rig *rig)
+{
+    enum { BLOCKS = 7, WIDTH = 24 };
+    const struct shape rows = {.rank = 2, .dim = {40, WIDTH}};
+    const struct shape wide = {.rank = 2, .dim = {WIDTH, 3 * WIDTH}};
+    const struct shape labels = {.rank = 1, .dim = {40}};
+    struct graph *graph = rig->graph;
+    int weights[2 * BLOCKS];
+    int x = rig_input(rig, 0, &rows);
+    for (int i = 0; i < BLOCKS; i++) {
+        char path[16];
+        (void)snprintf(path, sizeof path, "model.%d", i);
+        graph_set_path(graph, path);
+        weights[2 * i] = rig_parameter(rig, 1 + 2 * i, &wide);
+        weights[2 * i + 1] = rig_parameter(rig, 2 + 2 * i, &wide);
+        int y = graph_standardize(graph, x, i % 3 == 2 ? 1 : 2, 1e-5);
+        y = graph_unary(graph, OP_TANH, graph_matmul(graph, y, weights[2 * i], false, false));
+        const struct shape hidden = graph_node(graph, y)->shape;
+        int noise = graph_random(graph, OP_UNIFORM, &hidden, 50 + (uint32_t)i, true);
+        int zero = graph_constant(graph, 0.25, &hidden);
+        y = graph_binary(graph, OP_MUL, y, graph_binary(graph, OP_GREATER, noise, zero));
+        y = graph_matmul(graph, y, weights[2 * i + 1], false, true);
+        x = graph_binary(graph, OP_ADD, x, y);
+    }
+    int loss = graph_softmax_xent(graph, x, rig_input(rig, 2 * BLOCKS + 1, &labels), 0.0);
+    loss = graph_mean(graph, loss, 3);
+    rig->outputs[0] = loss;
+    gradient_append(graph, loss, weights, 2 * BLOCKS, &rig->outputs[1]);
+    rig->output_count = 1 + 2 * BLOCKS;
+}
+
+static void test_recomputation_changes_nothing(void **state)
+{
+    (void)state;
+    if (!rig_has_cpu()) {
+        skip();
+    }
+    static const char *const BACKENDS[] = {"cpu", "reference"};
+    for (int i = 0; i < 2; i++) {
+        struct rig_place place = {.backend = BACKENDS[i], .fuse = true, .lanes = 1};
+        struct rig rig;
+        rig_begin(&rig, 3);
+        deep_network(&rig);
+        size_t size = (size_t)rig_output_count(&rig) * sizeof(double);
+        double *kept = rig_run(&rig, &place);
+        place.recompute = true;
+        double *again = rig_run(&rig, &place);
+        assert_memory_equal(kept, again, size);
+        cam_free(kept);
+        cam_free(again);
+        rig_end(&rig);
+    }
+}
+
 static void test_fused_is_near_the_reference(void **state)
 {
     (void)state;
@@ -240,6 +297,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_environment_changes_nothing),
         cmocka_unit_test(test_alignment_and_lanes_change_nothing),
+        cmocka_unit_test(test_recomputation_changes_nothing),
         cmocka_unit_test(test_fused_is_near_the_reference),
         cmocka_unit_test(test_uniform_is_philox),
         cmocka_unit_test(test_normal_moments),

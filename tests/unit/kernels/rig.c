@@ -163,6 +163,7 @@ static struct plan *make_plan(const struct rig *rig, const struct rig_place *pla
         .output_count = rig->output_count,
         .parameter_offsets = leaves->parameter_offsets,
         .buffer_offsets = buffer_offsets,
+        .recompute = place->recompute,
         .fuse = place->fuse,
         .macros = place->lowered ? NULL : plan_target(place->backend)->macros};
     struct plan *plan = NULL;

@@ -27,7 +27,8 @@ struct rig_place {
     const char *backend; /* "reference", "cpu" */
     bool f64;
     bool fuse;
-    bool lowered; /* macros too, where the backend has kernels of them */
+    bool lowered;   /* macros too, where the backend has kernels of them */
+    bool recompute; /* blocks, in the backward pass */
     int lanes;
     int threads;   /* of each lane; 0: one */
     bool together; /* all lanes run at once, several times; the last one's outputs count */

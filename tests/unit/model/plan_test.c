@@ -6,6 +6,8 @@
 #include "model/plan/plan_verify.h"
 #include "plan_hash.h"
 
+#include <stdio.h>
+
 enum { GRAPHS = 400, NODES = 60, OUTPUTS = 5 };
 
 static const struct window SAME3 = {
@@ -404,6 +406,61 @@ static void test_softmax_is_one_program(void **state)
     graph_destroy(graph);
 }
 
+/* 24 layers of two products: with blocks computed again the same expressions, in less memory. */
+static void test_recomputation_saves_memory(void **state)
+{
+    (void)state;
+    enum { LAYERS = 24 };
+    struct graph *graph = graph_create();
+    struct shape rows = {.rank = 2, .dim = {12, 8}};
+    struct shape weight = {.rank = 2, .dim = {8, 32}};
+    int x = graph_leaf(graph, OP_INPUT, 0, &rows);
+    int weights[LAYERS];
+    for (int i = 0; i < LAYERS; i++) {
+        char path[24];
+        (void)snprintf(path, sizeof path, "model.%d.body.0", i);
+        graph_set_path(graph, path);
+        weights[i] = graph_leaf(graph, OP_PARAMETER, i, &weight); /* read twice */
+        int y = graph_matmul(graph, graph_standardize(graph, x, 2, 1e-5), weights[i], false, false);
+        y = graph_unary(graph, OP_TANH, y);
+        x = graph_binary(graph, OP_ADD, x, graph_matmul(graph, y, weights[i], false, true));
+    }
+    struct plan_output outputs[LAYERS];
+    int nodes[LAYERS];
+    gradient_append(graph, graph_sum(graph, graph_unary(graph, OP_EXP, x), 3), weights, LAYERS,
+                    nodes);
+    for (int i = 0; i < LAYERS; i++) {
+        outputs[i] = (struct plan_output){.node = nodes[i], .offset = (int64_t)256 * i};
+    }
+    struct plan *plans[2];
+    uint64_t *hashes[2];
+    for (int i = 0; i < 2; i++) {
+        static const int64_t OFFSETS[LAYERS] = {0};
+        struct plan_request request = {.graph = graph,
+                                       .outputs = outputs,
+                                       .output_count = LAYERS,
+                                       .parameter_offsets = OFFSETS,
+                                       .recompute = i == 1,
+                                       .fuse = true};
+        struct cam_err err = {0};
+        ASSERT_OK(plan_create(&request, &plans[i], &err), err);
+        ASSERT_OK(plan_verify(plans[i], &err), err);
+        hashes[i] = plan_hash(plans[i]);
+    }
+    for (int i = 0; i < 256 * LAYERS; i++) {
+        assert_int_equal(hashes[0][i], hashes[1][i]);
+    }
+    assert_true(2 * plans[1]->activation_floats < plans[0]->activation_floats);
+    /* Each product of the forward pass once more, but the last block's. */
+    assert_true(plans[1]->flops > plans[0]->flops);
+    assert_true(3 * plans[1]->flops <= 4 * plans[0]->flops);
+    for (int i = 0; i < 2; i++) {
+        free(hashes[i]);
+        plan_destroy(plans[i]);
+    }
+    graph_destroy(graph);
+}
+
 static void test_two_slices_of_one_tensor(void **state)
 {
     (void)state;
@@ -499,6 +556,7 @@ int main(void)
         cmocka_unit_test(test_limits_split_programs),
         cmocka_unit_test(test_layer_norm_is_one_program_each_way),
         cmocka_unit_test(test_softmax_is_one_program),
+        cmocka_unit_test(test_recomputation_saves_memory),
         cmocka_unit_test(test_two_slices_of_one_tensor),
         cmocka_unit_test(test_outputs_that_are_leaves_twice_and_views),
         cmocka_unit_test(test_memory_is_used_again),
