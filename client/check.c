@@ -58,6 +58,8 @@ static enum cam_code print_json(const struct checked *c, bool plan, struct cam_e
         {"width", c->data.width},
         {"channels", c->data.channels},
         {"classes", c->data.classes},
+        {"length", c->data.length},
+        {"validation_samples", c->data.validation_count},
         {"epochs", c->job.train.epochs},
         {"steps_per_epoch", f->steps_per_epoch},
         {"batch", c->job.train.batch},
@@ -77,7 +79,8 @@ static enum cam_code print_json(const struct checked *c, bool plan, struct cam_e
         {"checkpoint_bytes", f->checkpoint_bytes},
         {"rank_bytes", f->rank_bytes},
     };
-    json_t *map = json_pack("{s:s, s:s}", "name", c->job.name, "kind", job_kind_name(c->job.kind));
+    json_t *map = json_pack("{s:s, s:s, s:s}", "name", c->job.name, "kind",
+                            job_kind_name(c->job.kind), "recipe", job_recipe_name(c->job.recipe));
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         (void)json_object_set_new(map, numbers[i].name, json_integer(numbers[i].value));
     }
@@ -99,6 +102,26 @@ static void add_bytes(struct cam_text *out, const char *name, int64_t bytes)
     cam_text_add(out, "  %-14s %10s\n", name, render_bytes(bytes, text));
 }
 
+static void add_data(struct cam_text *out, const struct data_shape *data)
+{
+    char count[RENDER_SIZE];
+    cam_text_add(out, "data             %s samples of ", render_count(data->count, count));
+    if (data->length > 0) {
+        cam_text_add(out, "%s tokens, ", render_count(data->length, count));
+        cam_text_add(out, "vocabulary of %s", render_count(data->classes, count));
+    } else {
+        cam_text_add(out, "%" PRId64 " x %" PRId64 " x %" PRId64, data->height, data->width,
+                     data->channels);
+        if (data->classes > 0) {
+            cam_text_add(out, ", %" PRId64 " classes", data->classes);
+        }
+    }
+    if (data->validation_count > 0) {
+        cam_text_add(out, "; %s for validation", render_count(data->validation_count, count));
+    }
+    cam_text_add(out, "\n");
+}
+
 static enum cam_code print_text(const struct checked *c, bool plan, struct cam_err *err)
 {
     const struct job_file *job = &c->job;
@@ -107,13 +130,7 @@ static enum cam_code print_text(const struct checked *c, bool plan, struct cam_e
     char other[RENDER_SIZE];
     struct cam_text out = {0};
     cam_text_add(&out, "%s: can run\n", job->name);
-    cam_text_add(&out, "data             %s samples of %" PRId64 " x %" PRId64 " x %" PRId64,
-                 render_count(c->data.count, count), c->data.height, c->data.width,
-                 c->data.channels);
-    if (c->data.classes > 0) {
-        cam_text_add(&out, ", %" PRId64 " classes", c->data.classes);
-    }
-    cam_text_add(&out, "\n");
+    add_data(&out, &c->data);
     cam_text_add(&out, "training         %s epochs of %s steps\n",
                  render_count(job->train.epochs, count), render_count(f->steps_per_epoch, other));
     cam_text_add(&out,

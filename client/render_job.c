@@ -92,28 +92,40 @@ static void add_note(struct cam_text *out, const Cam__Job *job)
     }
 }
 
-enum { QUEUE_COLUMNS = 8 };
+enum { QUEUE_COLUMNS = 7, QUEUE_LOSSES_MAX = 2 };
 
 static const struct render_column QUEUE[QUEUE_COLUMNS] = {
-    {"ID", true},    {"NAME", false},  {"STATE", false}, {"RANKS", true},
-    {"EPOCH", true}, {"D LOSS", true}, {"G LOSS", true}, {"", false},
+    {"ID", true},    {"NAME", false},   {"STATE", false}, {"RANKS", true},
+    {"EPOCH", true}, {"LOSSES", false}, {"", false},
 };
+
+/* "d_loss 1.2345  g_loss 0.9876": the metrics whose names end so; `show` has all. */
+static void add_losses(struct cam_text *out, const Cam__Job *job)
+{
+    char text[RENDER_SIZE];
+    int shown = 0;
+    for (size_t i = 0; i < job->n_metrics && shown < QUEUE_LOSSES_MAX; i++) {
+        const char *name = job->metrics[i]->name;
+        size_t length = strlen(name);
+        if (length >= 4 && strcmp(name + length - 4, "loss") == 0) {
+            cam_text_add(out, "%s%s %s", shown++ == 0 ? "" : "  ", name,
+                         render_loss(job->metrics[i]->value, text));
+        }
+    }
+    cam_text_add(out, "%s", shown == 0 ? "-" : "");
+}
 
 /* One row's texts, in the order of QUEUE; each ends with cam_free. */
 static void fill_row(const Cam__Job *job, char **cells)
 {
-    char text[RENDER_SIZE];
     struct cam_text built[QUEUE_COLUMNS] = {0};
     cam_text_add(&built[0], "%" PRId64, job->id);
     cam_text_add(&built[1], "%s", job->name);
     cam_text_add(&built[2], "%s", render_state(job->state));
     cam_text_add(&built[3], "%d", job->ranks);
     cam_text_add(&built[4], "%" PRId64 "/%" PRId64, job->epoch, job->epochs);
-    double d = render_metric(job->metrics, job->n_metrics, "d_loss");
-    double g = render_metric(job->metrics, job->n_metrics, "g_loss");
-    cam_text_add(&built[5], "%s", job->n_metrics == 0 ? "-" : render_loss(d, text));
-    cam_text_add(&built[6], "%s", job->n_metrics == 0 ? "-" : render_loss(g, text));
-    add_note(&built[7], job);
+    add_losses(&built[5], job);
+    add_note(&built[6], job);
     for (int i = 0; i < QUEUE_COLUMNS; i++) {
         cells[i] = built[i].bytes;
     }

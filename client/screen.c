@@ -115,7 +115,7 @@ static void draw_progress(struct screen *screen, const Cam__Job *job, struct cam
     cam_text_add(&line, "/%s", render_count(steps, text));
     add_line(screen, &line, out);
     if (job->samples_per_s > 0) {
-        cam_text_add(&line, "%s images/s", render_count((int64_t)job->samples_per_s, text));
+        cam_text_add(&line, "%s samples/s", render_count((int64_t)job->samples_per_s, text));
     }
     if (job->eta_s >= 0 && !render_is_ended(job->state)) {
         cam_text_add(&line, "%s%s left", line.size > 0 ? "  " : "",
@@ -127,26 +127,37 @@ static void draw_progress(struct screen *screen, const Cam__Job *job, struct cam
 }
 
 /* "d_loss" is "D loss" to a person. */
-static const char *title_of(const char *name)
+static void write_title(const char *name, char out[SCREEN_NAME_SIZE])
 {
-    static const char *const TITLES[][2] = {{"d_loss", "D loss"}, {"g_loss", "G loss"}};
-    for (size_t i = 0; i < sizeof TITLES / sizeof TITLES[0]; i++) {
-        if (strcmp(TITLES[i][0], name) == 0) {
-            return TITLES[i][1];
-        }
+    (void)snprintf(out, SCREEN_NAME_SIZE, "%s", name);
+    for (char *c = out; *c != '\0'; c++) {
+        *c = *c == '_' ? ' ' : *c;
     }
-    return name;
+    out[0] = out[0] >= 'a' && out[0] <= 'z' ? (char)(out[0] - 'a' + 'A') : out[0];
+}
+
+static int title_width(const struct screen *screen)
+{
+    size_t width = 0;
+    for (int i = 0; i < screen->metric_count; i++) {
+        size_t length = strlen(screen->metrics[i].name);
+        width = length > width ? length : width;
+    }
+    return (int)width;
 }
 
 static void draw_metric(struct screen *screen, const struct screen_history *history, double now,
                         struct cam_text *out)
 {
-    enum { CURVE_MOST = 60, REST_CELLS = 20 };
+    enum { CURVE_MOST = 60, REST_CELLS = 13 };
     char text[RENDER_SIZE];
+    char title[SCREEN_NAME_SIZE];
     struct cam_text line = {0};
-    int width = screen->width - REST_CELLS;
+    int titles = title_width(screen);
+    int width = screen->width - titles - REST_CELLS;
     width = width > CURVE_MOST ? CURVE_MOST : width < 4 ? 4 : width;
-    cam_text_add(&line, "%-7s %8s  ", title_of(history->name), render_loss(now, text));
+    write_title(history->name, title);
+    cam_text_add(&line, "%-*s %8s  ", titles, title, render_loss(now, text));
     render_curve(&line, history->values, history->count, width, screen->unicode);
     add_line(screen, &line, out);
 }

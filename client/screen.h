@@ -13,7 +13,7 @@
 
 #include <stdbool.h>
 
-enum { SCREEN_METRICS_MAX = 4, SCREEN_HISTORY_MAX = 512, SCREEN_NAME_SIZE = 32 };
+enum { SCREEN_METRICS_MAX = 8, SCREEN_HISTORY_MAX = 512, SCREEN_NAME_SIZE = 32 };
 
 /* One metric's past.  When it is full every two values become their mean, and from then on stride
  * updates make one value. */

@@ -44,6 +44,24 @@ static enum cam_code check_digest(const char *path, const char *recorded, struct
     return rc;
 }
 
+/* FOLDER/vocabulary.json, where the model says what its tokens mean; *out is then its path. */
+static enum cam_code write_vocabulary(const char *model, const char *folder,
+                                      char out[CAM_PATH_SIZE], struct cam_err *err)
+{
+    struct safetensors *file = NULL;
+    enum cam_code rc = safetensors_open(model, &file, err);
+    const char *vocabulary = rc == CAM_OK ? safetensors_metadata(file, "vocabulary") : NULL;
+    out[0] = '\0';
+    if (vocabulary != NULL) {
+        rc = cam_path(out, err, "%s/vocabulary.json", folder);
+    }
+    if (rc == CAM_OK && vocabulary != NULL) {
+        rc = cam_file_replace(out, vocabulary, strlen(vocabulary), 0666, err);
+    }
+    safetensors_close(file);
+    return rc;
+}
+
 static enum cam_code fetch(const struct invocation *in, int64_t id, const char *folder,
                            struct cam_err *err)
 {
@@ -76,9 +94,16 @@ static enum cam_code fetch(const struct invocation *in, int64_t id, const char *
         rc = output_file_commit(&out, err);
     }
     output_file_close(&out);
+    char vocabulary[CAM_PATH_SIZE] = "";
+    if (rc == CAM_OK) {
+        rc = write_vocabulary(path, folder, vocabulary, err);
+    }
     if (rc == CAM_OK) {
         struct cam_text text = {0};
         cam_text_add(&text, "%s\n", path);
+        if (vocabulary[0] != '\0') {
+            cam_text_add(&text, "%s\n", vocabulary);
+        }
         rc = output_text(&text, err);
     }
     return rc;

@@ -7,6 +7,7 @@
 #include "proto/attempt.h"
 #include "proto/frame.h"
 #include "proto/job_state.h"
+#include "proto/jobfile.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -125,6 +126,22 @@ static int64_t newest_sample(const char *folder)
     return newest;
 }
 
+/* A job that draws nothing is told from one that has not drawn yet. */
+static enum cam_code no_samples(const struct file_sender *sender, struct cam_arena *arena,
+                                struct cam_err *err)
+{
+    Cam__Job *job = NULL;
+    struct cam_err ignored;
+    if (views_job(sender->api->options.views, sender->job_id, -1, arena, &job, &ignored) ==
+            CAM_OK &&
+        strcmp(job->kind, job_kind_name(JOB_KIND_GAN)) != 0) {
+        return cam_fail(err, CAM_NOT_FOUND,
+                        "job %lld is of kind %s, which draws no samples; kind gan does",
+                        (long long)sender->job_id, job->kind);
+    }
+    return cam_fail(err, CAM_NOT_FOUND, "job %lld has no samples yet", (long long)sender->job_id);
+}
+
 static enum cam_code find_sample(struct file_sender *sender, char path[CAM_PATH_SIZE],
                                  struct cam_err *err)
 {
@@ -133,8 +150,8 @@ static enum cam_code find_sample(struct file_sender *sender, char path[CAM_PATH_
     struct cam_arena *arena = cam_arena_create();
     enum cam_code rc = arena == NULL ? cam_fail(err, CAM_NO_MEMORY, "out of memory")
                                      : job_state_of(sender, &model, arena, err);
-    cam_arena_destroy(arena);
     if (rc != CAM_OK) {
+        cam_arena_destroy(arena);
         return rc;
     }
     (void)snprintf(folder, sizeof folder, "%s/%lld/samples", sender->api->options.jobs_dir,
@@ -143,11 +160,11 @@ static enum cam_code find_sample(struct file_sender *sender, char path[CAM_PATH_
     epoch = sender->attempt == 0 ? 0 : epoch; /* what is there before a start is not its own */
     rc = cam_path(path, err, "%s/epoch-%04lld.png", folder, (long long)epoch);
     if (rc == CAM_OK && (epoch == 0 || access(path, R_OK) != 0)) {
-        rc = epoch == 0 ? cam_fail(err, CAM_NOT_FOUND, "job %lld has no samples yet",
-                                   (long long)sender->job_id)
+        rc = epoch == 0 ? no_samples(sender, arena, err)
                         : cam_fail(err, CAM_NOT_FOUND, "job %lld has no samples of epoch %lld",
                                    (long long)sender->job_id, (long long)epoch);
     }
+    cam_arena_destroy(arena);
     return rc;
 }
 

@@ -177,10 +177,15 @@ static enum cam_code check_kind(const struct reading *r, struct cam_err *err)
     return CAM_OK;
 }
 
-/* What one key of the data says of another. */
-static enum cam_code check_data(const struct reading *r, struct cam_err *err)
+/* What one key says of another, or what a range does not say. */
+static enum cam_code check_values(const struct reading *r, struct cam_err *err)
 {
     const struct data_spec *data = &r->job->data;
+    if (r->job->train.label_smoothing >= 1) {
+        return jobfile_fail(r->job, "train.label_smoothing", err,
+                            "train.label_smoothing is 1, which leaves nothing of the labels; less "
+                            "is expected");
+    }
     if ((data->validation_images == NULL) != (data->validation_labels == NULL)) {
         return jobfile_fail(r->job, "data.validation", err,
                             "data.validation needs both images and labels");
@@ -306,7 +311,7 @@ static enum cam_code read_tree(const struct reading *r, struct cam_err *err)
         rc = check_format_keys(r, err);
     }
     if (rc == CAM_OK) {
-        rc = check_data(r, err);
+        rc = check_values(r, err);
     }
     if (rc == CAM_OK) {
         rc = jobfile_read_parts(r, err);

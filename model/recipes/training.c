@@ -186,7 +186,7 @@ static enum cam_code find_optimizer(const struct training_build *build, int part
             continue;
         }
         if (*out != NULL &&
-            ((*out)->attributes != spec->attributes || (*out)->line != spec->line)) {
+            ((*out)->attributes != spec->attributes || strcmp((*out)->type, spec->type) != 0)) {
             return jobfile_fail(job, "optimizer", build->err,
                                 "recipe %s updates all parts together, one optimizer for all of "
                                 "them is expected",

@@ -40,6 +40,9 @@ static enum cam_code write_files(const char *folder, const struct snapshot *snap
     if (rc == CAM_OK) {
         rc = state_write(path, state, identity, &digests, err);
     }
+    if (rc == CAM_OK) {
+        rc = snapshot_write_vocabulary(snapshot, folder, err);
+    }
     return rc == CAM_OK ? cam_folder_sync(folder, err) : rc;
 }
 

@@ -1,7 +1,8 @@
 /*
  * Checkpoint folders: written beside, synced, then renamed; found, checked and read; retired.
  *
- *   JOB/attempts/N/checkpoints/step-000000000042/{model,optimizer}.safetensors, state.json
+ *   JOB/attempts/N/checkpoints/step-000000000042/{model,optimizer}.safetensors, state.json,
+ *   and vocabulary.json where samples are text
  *
  * Rank 0 only; blocking.  Folder names given and returned are relative to JOB.
  */

@@ -1,5 +1,6 @@
 #include "worker/checkpoint/snapshot.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "proto/safetensors.h"
 
@@ -229,8 +230,9 @@ enum cam_code snapshot_export(struct snapshot *snapshot, bool with_state, struct
     return rc;
 }
 
-static enum cam_code write_items(const struct items *items, const char *path,
-                                 char digest_out[CAM_DIGEST_HEX_SIZE], struct cam_err *err)
+static enum cam_code write_items(const struct items *items, const char *vocabulary,
+                                 const char *path, char digest_out[CAM_DIGEST_HEX_SIZE],
+                                 struct cam_err *err)
 {
     struct safetensors_tensor *tensors = cam_alloc(items->count + 1, sizeof *tensors);
     char(*names)[NAME_SIZE] = cam_alloc(items->count + 1, sizeof *names);
@@ -255,8 +257,9 @@ static enum cam_code write_items(const struct items *items, const char *path,
         rc = safetensors_digest_of(tensors, items->count, digest_out, err);
     }
     if (rc == CAM_OK) {
-        const struct safetensors_pair format = {.key = "format", .value = "pt"};
-        rc = safetensors_write(path, tensors, items->count, &format, 1, err);
+        const struct safetensors_pair pairs[] = {{.key = "format", .value = "pt"},
+                                                 {.key = "vocabulary", .value = vocabulary}};
+        rc = safetensors_write(path, tensors, items->count, pairs, vocabulary != NULL ? 2 : 1, err);
     }
     cam_free(names);
     cam_free(tensors);
@@ -269,7 +272,7 @@ static enum cam_code write_file(const struct snapshot *snapshot, bool optimizer,
     struct items items = {0};
     enum cam_code rc = list_items(snapshot, optimizer, &items, err);
     if (rc == CAM_OK) {
-        rc = write_items(&items, path, digest_out, err);
+        rc = write_items(&items, optimizer ? NULL : snapshot->vocabulary, path, digest_out, err);
     }
     cam_free(items.item);
     return rc;
@@ -285,6 +288,19 @@ enum cam_code snapshot_write_optimizer(const struct snapshot *snapshot, const ch
                                        char digest_out[CAM_DIGEST_HEX_SIZE], struct cam_err *err)
 {
     return write_file(snapshot, true, path, digest_out, err);
+}
+
+enum cam_code snapshot_write_vocabulary(const struct snapshot *snapshot, const char *folder,
+                                        struct cam_err *err)
+{
+    char path[CAM_PATH_SIZE];
+    if (snapshot->vocabulary == NULL) {
+        return CAM_OK;
+    }
+    enum cam_code rc = cam_path(path, err, "%s/vocabulary.json", folder);
+    return rc == CAM_OK ? cam_file_replace(path, snapshot->vocabulary, strlen(snapshot->vocabulary),
+                                           0600, err)
+                        : rc;
 }
 
 static enum cam_code read_item(const struct safetensors *file, const char *path,

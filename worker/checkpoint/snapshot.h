@@ -17,6 +17,7 @@
 
 struct snapshot {
     const struct training *training;
+    const char *vocabulary; /* JSON (data/source.h), or NULL; not the snapshot's own */
     float *parameters; /* parameter_floats */
     float *buffers;    /* buffer_floats */
     float **state;     /* by phase and state, a part's floats each; state_count */
@@ -46,6 +47,11 @@ CAM_CHECKED enum cam_code snapshot_write_optimizer(const struct snapshot *snapsh
                                                    const char *path,
                                                    char digest_out[CAM_DIGEST_HEX_SIZE],
                                                    struct cam_err *err);
+
+/* FOLDER/vocabulary.json, where there is one: what the model's tokens mean.  It is also in the
+ * metadata of model.safetensors, so that neither is lost without the other. */
+CAM_CHECKED enum cam_code snapshot_write_vocabulary(const struct snapshot *snapshot,
+                                                    const char *folder, struct cam_err *err);
 
 /* Reads a file whose digest must be `digest` into the arena's layout (no snapshot_export).
  * CAM_CORRUPT names the file and what differs. */

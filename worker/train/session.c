@@ -24,6 +24,7 @@ struct session {
     struct lanes *lanes;
     struct engine *engine;
     struct snapshot *snapshot; /* rank 0 */
+    char *vocabulary;          /* rank 0; the snapshot's, or NULL */
     struct writer *writer;     /* rank 0 */
     struct state_identity identity;
     struct run_state state;
@@ -58,6 +59,7 @@ void session_destroy(struct session *session)
     engine_destroy(session->engine);
     lanes_destroy(session->lanes);
     snapshot_destroy(session->snapshot);
+    cam_free(session->vocabulary);
     cam_free(session);
 }
 
@@ -138,6 +140,10 @@ static enum cam_code take_memory(struct session *s, struct cam_err *err)
     }
     if (rc == CAM_OK && first_rank(s)) {
         rc = snapshot_create(p->training, &s->snapshot, err);
+    }
+    if (rc == CAM_OK && first_rank(s)) {
+        rc = source_vocabulary(p->source, &s->vocabulary, err);
+        s->snapshot->vocabulary = s->vocabulary;
     }
     return rc;
 }
@@ -244,6 +250,9 @@ static enum cam_code write_weights(struct session *s, char digest_out[CAM_DIGEST
     }
     if (rc == CAM_OK) {
         rc = snapshot_write_model(s->snapshot, path, digest_out, err);
+    }
+    if (rc == CAM_OK) {
+        rc = snapshot_write_vocabulary(s->snapshot, folder, err);
     }
     if (rc == CAM_OK) {
         rc = cam_folder_sync(folder, err);

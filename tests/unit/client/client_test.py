@@ -415,7 +415,7 @@ class Client(unittest.TestCase):
         with Fake(answer) as fake:
             text, status = self.on_terminal(fake, lambda _: False)
         self.assertEqual(0, status, text)
-        for words in ("epoch 2/3", "█", "1,234 images/s", "1m23s left", "D loss", "G loss",
+        for words in ("epoch 2/3", "█", "1,234 samples/s", "1m23s left", "D loss", "G loss",
                       "step 12/30", "\033[", "▁", "job 7 succeeded"):
             self.assertIn(words, text)
 
