@@ -38,9 +38,11 @@ recipe: causal_lm
 data: {format: text, path: input.txt, length: 16}
 model:
   encoder:
-    - reshape: [16, 1]
-    - dense: {units: 32, activation: tanh}
-    - dense: {units: 32}
+    - embedding: {vocabulary: 28, units: 16, name: tokens}
+    - positions
+    - transformer_block: {heads: 2, causal: true, dropout: 0.1}
+    - lstm: {units: 16}
+    - dense: {units: 28}
 optimizer: {adam: {lr: 2e-3}}
 train: {epochs: 4, batch: 32, shards: 4, seed: 1, steps_per_epoch: 20}
 checkpoint: {every: 7 steps}
@@ -155,12 +157,14 @@ class Recipes(unittest.TestCase):
                 bad.write_bytes(content)
                 job = LANGUAGE.replace("input.txt", "bad.txt")
                 if "encoder" in expected:
-                    job = job.replace("units: 32}\nopt", "units: 2}\nopt").replace("batch: 32", "batch: 4")
+                    job = job.replace("units: 28}\nopt", "units: 2}\nopt").replace("batch: 32", "batch: 4")
                     expected = "encoder gives (16, 2) a sample, logits of (16, 3) are expected"
                 said = self.daemon.refuse(job, sets=sets)
                 self.assertIn(expected.replace("%s", str(bad)), said)
         for text, sets, expected in (
                 (CLASSIFIER, ["data={format: text, path: input.txt}"], "data are text"),
+                (LANGUAGE.replace("vocabulary: 28", "vocabulary: 9"), [],
+                 "encoder.tokens has a vocabulary of 9, the text has 28 different tokens"),
                 (LANGUAGE, ["data=glyphs"], "data are images, recipe causal_lm trains on text"),
                 (CLASSIFIER, ["model.head=[{dense: {units: 9}}]"],
                  "head gives (9) a sample, logits of (10) are expected"),

@@ -47,9 +47,19 @@ class Documents(unittest.TestCase):
             for option in options:
                 self.assertIn(option, "\n".join(entries) if option != "--socket" else text, name)
 
+    def text(self):
+        """The path of a text long enough for any example."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = pathlib.Path(folder.name) / "input.txt"
+        path.write_text("To be, or not to be, that is the question.\n" * 9000)
+        return path
+
     def test_examples_can_run(self):
         for path in EXAMPLES:
-            words = ["--set", "data=glyphs"] if "format: idx" in path.read_text() else []
+            text = path.read_text()
+            words = ["--set", "data=glyphs"] if "format: idx" in text else []
+            words += ["--set", f"data.path={self.text()}"] if "format: text" in text else []
             found = json.loads(cambrian("check", str(path), "--json", *words))
             self.assertGreater(found["steps_per_epoch"], 0)
             self.assertGreater(found["parameters"], 1000)
