@@ -182,7 +182,7 @@ int golden_places(const struct safetensors *file, struct golden_place out[GOLDEN
     out[0] = (struct golden_place){.label = "reference f64",
                                    .backend = "reference",
                                    .f64 = true,
-                                   .tolerance = golden_number(file, "f64", 1e-9)};
+                                   .tolerance = golden_number(file, "f64", 1e-12)};
     out[1] = (struct golden_place){.label = "cpu f32",
                                    .backend = "cpu",
                                    .fuse = true,

@@ -55,7 +55,7 @@ struct golden_place {
 };
 
 /* reference in f64; cpu in f32, where there is one.  Tolerances are the file's, if it has some
- * (f64, f32), else 1e-9 and 1e-5. */
+ * (f64, f32), else 1e-12 and 1e-5. */
 enum { GOLDEN_PLACES = 2 };
 int golden_places(const struct safetensors *file, struct golden_place out[GOLDEN_PLACES]);
 

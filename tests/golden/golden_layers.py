@@ -99,7 +99,7 @@ def weighted():
                          t["0.norm.running_var"], t["0.norm.weight"], t["0.norm.bias"], training),
             0.2),
         {"0.weight": (5, 3), "0.norm.weight": (5,), "0.norm.bias": (5,)},
-        {"0.norm.running_mean": (5,), "0.norm.running_var": (5,)}, f32=1e-4)
+        {"0.norm.running_mean": (5,), "0.norm.running_var": (5,)})
     yield layer_case("flatten_dense", ["flatten", "dense: {units: 4}"], (2, 3, 4, 2),
                      lambda x, t, _: F.linear(nchw(x).flatten(1), t["1.weight"], t["1.bias"]),
                      {"1.weight": (4, 24), "1.bias": (4,)})
@@ -190,16 +190,16 @@ def tails():
             conv(x, t), t["0.norm.running_mean"], t["0.norm.running_var"], t["0.norm.weight"],
             t["0.norm.bias"], training))),
         dict(weight, **{"0.norm.weight": (3,), "0.norm.bias": (3,)}),
-        {"0.norm.running_mean": (3,), "0.norm.running_var": (3,)}, f32=1e-4)
+        {"0.norm.running_mean": (3,), "0.norm.running_var": (3,)})
     yield layer_case(
         "conv2d_layer_norm", [options + "norm: layer, activation: silu}"], image,
         lambda x, t, _: F.silu(F.layer_norm(nhwc(conv(x, t)), (3,), t["0.norm.weight"],
                                             t["0.norm.bias"])),
-        dict(weight, **{"0.bias": (3,), "0.norm.weight": (3,), "0.norm.bias": (3,)}), f32=1e-4)
+        dict(weight, **{"0.bias": (3,), "0.norm.weight": (3,), "0.norm.bias": (3,)}))
     yield layer_case(
         "conv2d_instance_norm", [options + "norm: instance, activation: prelu}"], image,
         lambda x, t, _: nhwc(F.prelu(F.instance_norm(conv(x, t)), t["0.activation.weight"])),
-        dict(weight, **{"0.activation.weight": (1,)}), f32=1e-4)
+        dict(weight, **{"0.activation.weight": (1,)}))
 
 
 def norms():
@@ -211,52 +211,49 @@ def norms():
     tensors = {"0.weight": (3,), "0.bias": (3,)}
     buffers = {"0.running_mean": (3,), "0.running_var": (3,)}
     yield layer_case("batch_norm", ["batch_norm"], (3, 4, 2, 3), batch_norm(0.1, 1e-5), tensors,
-                     buffers, f32=1e-4)
+                     buffers)
     yield layer_case("batch_norm_options", ["batch_norm: {momentum: 0.3, epsilon: 0.01}"],
-                     (3, 4, 2, 3), batch_norm(0.3, 0.01), tensors, buffers, f32=1e-4)
+                     (3, 4, 2, 3), batch_norm(0.3, 0.01), tensors, buffers)
     yield layer_case("batch_norm_features", ["batch_norm"], (8, 3),
-                     batch_norm(0.1, 1e-5, same, same), tensors, buffers, f32=1e-4)
+                     batch_norm(0.1, 1e-5, same, same), tensors, buffers)
     yield layer_case(
         "flatten_batch_norm", ["flatten", "batch_norm"], (4, 2, 3, 2),
         lambda x, t, training: nhwc(F.batch_norm(
             nchw(x).flatten(1), t["1.running_mean"], t["1.running_var"], t["1.weight"],
             t["1.bias"], training).reshape(-1, 2, 2, 3)).flatten(1),
         {"1.weight": (12,), "1.bias": (12,)},
-        {"1.running_mean": (12,), "1.running_var": (12,)}, f32=1e-4)
+        {"1.running_mean": (12,), "1.running_var": (12,)})
     yield layer_case("batch_norm_not_affine", ["batch_norm: {affine: false}"], (3, 4, 2, 3),
                      lambda x, t, training: nhwc(F.batch_norm(
                          nchw(x), t["0.running_mean"], t["0.running_var"], training=training)), {},
-                     buffers, f32=1e-4)
+                     buffers)
     yield from norms_of_samples()
 
 
 def norms_of_samples():
     wide = {"0.weight": (6,), "0.bias": (6,)}
-    loose = dict(f32=1e-4)
     yield layer_case("layer_norm", ["layer_norm"], (3, 4, 6),
-                     lambda x, t, _: F.layer_norm(x, (6,), t["0.weight"], t["0.bias"]), wide,
-                     **loose)
+                     lambda x, t, _: F.layer_norm(x, (6,), t["0.weight"], t["0.bias"]), wide)
     yield layer_case("layer_norm_features", ["layer_norm: {epsilon: 0.01}"], (5, 6),
-                     lambda x, t, _: F.layer_norm(x, (6,), t["0.weight"], t["0.bias"], 0.01), wide,
-                     **loose)
+                     lambda x, t, _: F.layer_norm(x, (6,), t["0.weight"], t["0.bias"], 0.01), wide)
     yield layer_case("layer_norm_not_affine", ["layer_norm: {affine: false}"], (5, 6),
-                     lambda x, t, _: F.layer_norm(x, (6,)), **loose)
+                     lambda x, t, _: F.layer_norm(x, (6,)))
     yield layer_case(
         "flatten_layer_norm", ["flatten", "layer_norm"], (3, 2, 3, 2),
         lambda x, t, _: nhwc(F.layer_norm(nchw(x).flatten(1), (12,), t["1.weight"], t["1.bias"])
                              .reshape(-1, 2, 2, 3)).flatten(1),
-        {"1.weight": (12,), "1.bias": (12,)}, **loose)
+        {"1.weight": (12,), "1.bias": (12,)})
     yield layer_case("group_norm", ["group_norm: 3"], (2, 3, 4, 6),
                      lambda x, t, _: nhwc(F.group_norm(nchw(x), 3, t["0.weight"], t["0.bias"])),
-                     wide, **loose)
+                     wide)
     yield layer_case("group_norm_sequence", ["group_norm: {groups: 2, epsilon: 0.001}"], (2, 5, 6),
                      lambda x, t, _: nhwc(F.group_norm(nchw(x), 2, t["0.weight"], t["0.bias"],
-                                                       0.001)), wide, **loose)
+                                                       0.001)), wide)
     yield layer_case("instance_norm", ["instance_norm"], (2, 3, 4, 3),
-                     lambda x, t, _: nhwc(F.instance_norm(nchw(x))), **loose)
+                     lambda x, t, _: nhwc(F.instance_norm(nchw(x))))
     yield layer_case("instance_norm_affine", ["instance_norm: {affine: true}"], (2, 5, 6),
                      lambda x, t, _: nhwc(F.instance_norm(nchw(x), weight=t["0.weight"],
-                                                          bias=t["0.bias"])), wide, **loose)
+                                                          bias=t["0.bias"])), wide)
 
 
 def pools():

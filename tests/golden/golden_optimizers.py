@@ -52,7 +52,7 @@ def schedule_of(kind, lr):
 def optimizer_case(name, text, create, lr, scope="all", schedule=None, clip_value=None,
                    clip_norm=None, low=-1.0, high=1.0):
     """create(groups) makes PyTorch's optimizer; scope `weights`: the bias does not decay."""
-    case = Case(name, optimizer=text, steps=STEPS, f64=1e-6)
+    case = Case(name, optimizer=text, steps=STEPS, f64=3e-7, f32=2e-6)
     p = {key: case.given("param." + key, case.draw(*shape)).requires_grad_()
          for key, shape in SHAPES.items()}
     groups = [{"params": [p["weight"]]}, {"params": [p["bias"]]}]

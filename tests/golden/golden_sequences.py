@@ -73,7 +73,7 @@ def attentions():
         return layer_case(
             name, ["transformer_block: {heads: 2" + options + "}"], shape,
             lambda x, t, _: apply(module, t, x, src_mask=mask(causal), is_causal=causal),
-            tensors_of(module), f32=1e-4)
+            tensors_of(module))
     yield block("transformer_block", "", F.gelu)
     yield block("transformer_block_causal",
                 ", causal: true, mlp: 9, activation: gelu_tanh, use_bias: false",

@@ -222,7 +222,7 @@ def training_case(name, loss, optimizer, make, more=(), **options):
     lines += [f"loss: {text}", f"optimizer: {{{optimizer}}}", *more,
               "train: {epochs: 1, batch: %d, shards: %d, seed: %d}" % (
                   options.get("batch", 4), options.get("shards", 1), SEED)]
-    case = Case(name, job="\n".join(lines) + "\n", steps=STEPS, f64=2e-6, f32=1e-3)
+    case = Case(name, job="\n".join(lines) + "\n", steps=STEPS, f64=1e-6, f32=5e-5)
     Training(case, loss, {"generator": make, "discriminator": make}, options).run()
     return case
 
