@@ -4,8 +4,11 @@ Each case is the part `generator`: its layers as a job file writes them, an inpu
 tensors under the names of our checkpoints in PyTorch's order, and a function that computes the same
 with PyTorch.
 """
+from types import SimpleNamespace
+
 import torch
 import torch.nn.functional as F
+from torch.nn.utils.spectral_norm import SpectralNorm
 
 from golden_file import Case
 
@@ -202,6 +205,39 @@ def tails():
         dict(weight, **{"0.activation.weight": (1,)}))
 
 
+def normalised(weight, u, dim=0):
+    """The weight over its spectral norm as PyTorch has it in training, and the next u."""
+    given = SimpleNamespace(weight_orig=weight, weight_u=u.clone(),
+                            weight_v=torch.zeros(weight.numel() // u.numel()))
+    return SpectralNorm("weight", 1, dim, 1e-12).compute_weight(given, True), given.weight_u
+
+
+def spectral_norms():
+    """In evaluation too ours iterates once, from the u of the last step, which PyTorch keeps."""
+    def case(name, layer, shape, weight, forward, dim=0, bias=True, **more):
+        def run(x, t, training):
+            w, u = normalised(t["0.weight"], t["0.weight_u"], dim)
+            if training:
+                t["0.weight_u"].copy_(u)
+            return forward(x, w, t.get("0.bias"))
+        tensors = {"0.weight": weight}
+        if bias:
+            tensors["0.bias"] = (weight[dim],)
+        return layer_case(name, [layer[:-1] + ", spectral_norm: true}"], shape, run, tensors,
+                          {"0.weight_u": (weight[dim],)}, **more)
+    image = (2, 4, 3, 2)
+    yield case("spectral_norm_dense", "dense: {units: 5}", (4, 3), (5, 3), F.linear)
+    yield case("spectral_norm_conv2d", "conv2d: {filters: 3, kernel: 3, padding: 1}", image,
+               (3, 2, 3, 3), lambda x, w, b: nhwc(F.conv2d(nchw(x), w, b, padding=1)))
+    yield case("spectral_norm_conv1d", "conv1d: {filters: 3, kernel: 2}", (2, 5, 4), (3, 4, 2),
+               lambda x, w, b: nhwc(F.conv1d(nchw(x), w, b)))
+    yield case("spectral_norm_conv2d_transpose",
+               "conv2d_transpose: {filters: 3, kernel: 4, stride: 2, padding: 1}", image,
+               (2, 3, 4, 4), lambda x, w, b: nhwc(F.conv_transpose2d(nchw(x), w, b, 2, 1)), dim=1)
+    yield case("spectral_norm_embedding", "embedding: {vocabulary: 7, units: 3}", (4, 5), (7, 3),
+               lambda x, w, b: F.embedding(x.long(), w), bias=False, tokens=7)
+
+
 def norms():
     def batch_norm(momentum, epsilon, channels_first=nchw, back=nhwc):
         return lambda x, t, training: back(F.batch_norm(
@@ -372,5 +408,5 @@ def activations():
 
 
 def cases():
-    for group in (weighted, tails, norms, pools, forms, activations):
+    for group in (weighted, tails, spectral_norms, norms, pools, forms, activations):
         yield from group()

@@ -30,6 +30,12 @@ def tables():
     yield layer_case("embedding_one", ["embedding: {vocabulary: 7, units: 3}"], (9,),
                      lambda x, t, _: F.embedding(x.long(), t["0.weight"]), {"0.weight": (7, 3)},
                      tokens=7)
+    yield layer_case(
+        "dense_tied", ["embedding: {name: table, vocabulary: 7, units: 3}",
+                       "dense: {units: 7, tied: table}"], (4, 5),
+        lambda x, t, _: F.linear(F.embedding(x.long(), t["table.weight"]), t["table.weight"],
+                                 t["1.bias"]),
+        {"table.weight": (7, 3), "1.bias": (7,)}, tokens=7)
     yield layer_case("positions", ["positions"], (2, 5, 4), lambda x, t, _: x + t["0.weight"],
                      {"0.weight": (5, 4)}, second=False)
     def waves(steps, channels):

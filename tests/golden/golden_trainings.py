@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from golden_file import Case
+from golden_layers import normalised
 from golden_losses import LOSSES
 from golden_random import draw, normals, uniforms
 
@@ -38,6 +39,7 @@ class Shard:
         self.first_row = index * self.rows
         self.calls = {"generator": 0, "discriminator": 0}
         self.statistics = []
+        self.powers = {}
 
     def random(self, make, name, *sample):
         return draw(make, SEED, self.execution, f"{self.phase}/{name}", self.first_row,
@@ -65,7 +67,7 @@ class Shard:
         t = self.training.t
         call = self.calls["discriminator"]
         self.calls["discriminator"] += 1
-        x = F.conv2d(x, t["discriminator.0.weight"], t.get("discriminator.0.bias"), 2, 1)
+        x = F.conv2d(x, self.weight("discriminator.0"), t.get("discriminator.0.bias"), 2, 1)
         if self.training.options.get("norm"):
             x = self.batch_norm(x, "discriminator.0.norm")
         x = F.leaky_relu(x, 0.2).flatten(1)
@@ -74,7 +76,16 @@ class Shard:
             u = self.random(uniforms, f"discriminator.1/{call}", 2, 2, 3)
             kept = (u >= rate).double().movedim(-1, 1).flatten(1) / (1.0 - rate)
             x = x * kept
-        return F.linear(x, t["discriminator.last.weight"], t["discriminator.last.bias"])
+        return F.linear(x, self.weight("discriminator.last"), t["discriminator.last.bias"])
+
+    def weight(self, name):
+        weight = self.training.t[name + ".weight"]
+        if not self.training.options.get("spectral"):
+            return weight
+        weight, u = normalised(weight, self.training.buffers[name + ".weight_u"])
+        if self.phase == "discriminator":
+            self.powers[name + ".weight_u"] = u
+        return weight
 
 
 def penalty(shard, kind, real, generated, logits):
@@ -99,7 +110,7 @@ def penalty(shard, kind, real, generated, logits):
 
 
 class Training:
-    """options: norm, dropout (of the discriminator), clip (of its weights), penalties (kind: weight
+    """options: norm, dropout, spectral (of the discriminator), clip (of its weights), penalties (kind: weight
     and every), n_critic, batch, shards."""
 
     def __init__(self, case, loss, optimizers, options):
@@ -115,6 +126,8 @@ class Training:
             shapes.update({"discriminator.0.norm.weight": (3,), "discriminator.0.norm.bias": (3,)})
             buffers.update({"discriminator.0.norm.running_mean": (3,),
                             "discriminator.0.norm.running_var": (3,)})
+        if options.get("spectral"):
+            buffers.update({"discriminator.0.weight_u": (3,), "discriminator.last.weight_u": (1,)})
         self.t = {}
         for key, shape in shapes.items():
             self.t[key] = case.given("param." + key, 0.7 * case.draw(*shape)).requires_grad_()
@@ -174,6 +187,7 @@ class Training:
             tensor.grad = gradient / self.batch
         self.update(part, tensors)
         self.blend(statistics)
+        self.buffers.update(shard.powers)
 
     def update(self, part, tensors):
         if self.options.get("clip_norm"):
@@ -207,12 +221,13 @@ class Training:
 
 def training_case(name, loss, optimizer, make, more=(), **options):
     """optimizer: the job file's text; make: PyTorch's, for both parts."""
-    first = "conv2d: {filters: 3, kernel: 3, stride: 2, padding: 1, activation: leaky_relu%s}" % (
-        ", norm: batch" if options.get("norm") else "")
+    spectral = ", spectral_norm: true" if options.get("spectral") else ""
+    first = "conv2d: {filters: 3, kernel: 3, stride: 2, padding: 1, activation: leaky_relu%s%s}" % (
+        ", norm: batch" if options.get("norm") else "", spectral)
     layers = [first]
     if options.get("dropout"):
         layers.append(f"dropout: {options['dropout']}")
-    layers += ["flatten", "dense: {name: last, units: 1}"]
+    layers += ["flatten", "dense: {name: last, units: 1%s}" % spectral]
     lines = ["name: golden", "kind: gan", "data: glyphs", "model:", f"  latent: {LATENT}"]
     for part, part_layers in (("generator", GENERATOR), ("discriminator", layers)):
         lines += [f"  {part}:"] + [f"    - {layer}" for layer in part_layers]
@@ -251,6 +266,8 @@ def cases():
                         ("gan: {n_critic: 3, penalties: [gradient_penalty]}",), n_critic=3,
                         penalties={"gradient_penalty": (10.0, 1)})
     yield training_case("hinge", "hinge", adam_text, plain, batch=6, shards=3)
+    yield training_case("spectral_norm", "hinge", adam_text, plain, ("gan: {n_critic: 2}",),
+                        n_critic=2, spectral=True, batch=6, shards=2)
     yield training_case("dragan", "minimax", adam_text, plain, penalties("{dragan: {weight: 5}}"),
                         penalties={"dragan": (5.0, 1)}, batch=6, shards=2)
     yield training_case("r1", "non_saturating", adam_text, plain, penalties("{r1: {weight: 4}}"),

@@ -150,6 +150,7 @@ struct outputs {
     int gradients;
     int seconds;
     int statistics;
+    int powers;
 };
 
 static void add_outputs(struct golden_work *work, const int *nodes, int count)
@@ -205,6 +206,10 @@ static struct outputs differentiate(const struct built *b, struct golden_work *w
         add_outputs(work, &b->call.statistics[i].mean_node, 1);
         add_outputs(work, &b->call.statistics[i].square_node, 1);
     }
+    out.powers = work->output_count;
+    for (int i = 0; i < b->call.power_count; i++) {
+        add_outputs(work, &b->call.powers[i].node, 1);
+    }
     return out;
 }
 
@@ -255,6 +260,17 @@ static void compare_statistics(const struct built *b, const struct golden_place 
     }
 }
 
+/* The next vectors of spectral norms. */
+static void compare_powers(const struct built *b, const struct golden_place *place,
+                           const struct golden_values *values, int at)
+{
+    for (int i = 0; i < b->call.power_count; i++) {
+        const struct tensor_info *row = &b->tensors.buffers.rows[b->call.powers[i].buffer];
+        golden_compare(place, golden_find(b->file, "after.", row->name),
+                       &values->values[values->offsets[at + i]], NULL);
+    }
+}
+
 static void check_training(const char *name)
 {
     struct built b;
@@ -274,6 +290,7 @@ static void check_training(const char *name)
             compare_gradients(&b, &places[i], values, outputs.seconds, "second.");
         }
         compare_statistics(&b, &places[i], &work, values, outputs.statistics);
+        compare_powers(&b, &places[i], values, outputs.powers);
         cam_free(values);
     }
     unbind(&work);
