@@ -123,6 +123,7 @@ struct job_file {
         const struct doc_node *ema;
         struct typed_list penalties;
         struct typed_list augment;
+        bool conditional;
     } gan;
     struct {
         int64_t epochs;

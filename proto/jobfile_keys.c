@@ -249,13 +249,22 @@ static const struct job_key KEYS[] = {
      .offset = AT(gan.critic_start),
      .help = "Another `n_critic` in the first `steps` steps, and then in each step whose number is "
              "a multiple of `every` (0: none)."},
+    {.path = "gan.conditional",
+     .kinds = GAN,
+     .type = KEY_BOOL,
+     .fallback = "false",
+     .offset = AT(gan.conditional),
+     .help = "Whether both networks see classes: the generator's are drawn, those of real images "
+             "are the data's. Samples then have a row for each."},
     {.path = "gan.augment",
+     .kinds = GAN,
      .type = KEY_TYPED_LIST,
      .definition = "augmentation",
      .offset = AT(gan.augment),
      .help = "Random transforms of all images that the discriminator sees, real and generated: "
              "`colour`, `translation`, `cutout` (DiffAugment, Zhao 2020)."},
     {.path = "gan.ema",
+     .kinds = GAN,
      .type = KEY_MAP,
      .choices = EMA,
      .offset = AT(gan.ema),

@@ -118,6 +118,8 @@ void dense_build(struct layer *layer)
         return;
     }
     int64_t features = in->dim[in->rank - 1];
+    layer->call->features = input->node;
+    layer->call->features_known = true;
     struct layer_tensor weight = {.suffix = "weight",
                                   .shape = {.rank = 2, .dim = {features, units}},
                                   .layout = EXPORT_MATRIX};

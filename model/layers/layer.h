@@ -49,6 +49,10 @@ struct part_call {
     int call;      /* number of this call of the part within the phase */
     bool training; /* batch statistics and dropout; else running statistics */
     bool logits;   /* leave out a sigmoid at the end: the loss is computed on logits */
+    bool labelled; /* there is a second input, named `label` (N), of class numbers */
+    int label;
+    bool features_known; /* out: what the last dense layer so far read */
+    int features;
     struct statistic *statistics;
     int statistic_count;
     int statistic_capacity;

@@ -120,6 +120,10 @@ static enum cam_code find_value(const struct layer *layer, const char *name,
         *out = part->input;
         return CAM_OK;
     }
+    if (layer->call->labelled && strcmp(name, "label") == 0) {
+        *out = (struct layer_value){.node = layer->call->label};
+        return CAM_OK;
+    }
     return doc_fail(layer->call->job->file_name, layer->spec->line, err,
                     "input '%s' is neither a layer named above this one in %s nor '%s'", name,
                     layer->call->spec->name, layer->call->input_name);

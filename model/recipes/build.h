@@ -36,6 +36,9 @@ struct training_build {
     struct phase phases[PHASES_MAX];
     struct input_info inputs[INPUTS_MAX];
     const char *warnings[4];
+    /* In place of part_build; NULL: that. */
+    enum cam_code (*build_part)(struct training_build *build, struct part_call *call, int input,
+                                int *node_out);
     struct cam_err *err;
 };
 
@@ -60,6 +63,8 @@ struct phase_call {
     int input;
     bool training;
     bool logits;
+    bool labelled;
+    int label;
 };
 
 struct phase_metric {
@@ -80,6 +85,10 @@ void phase_loss_add(struct phase_loss *loss, const char *metric, int node);
 
 /* A graph that ends with the training; NULL when memory is short or there are too many. */
 struct graph *build_graph(struct training_build *build);
+
+/* part_build, or what the recipe has in its place. */
+CAM_CHECKED enum cam_code build_part(struct training_build *build, struct part_call *call,
+                                     int input, int *node_out);
 
 /* Declares a part's tensors by building it once over `input_shape`; its output's shape. */
 CAM_CHECKED enum cam_code build_declare(struct training_build *build, int part,

@@ -81,35 +81,45 @@ static enum cam_code declare(struct gan *gan)
     return rc == CAM_OK ? check_outputs(gan, &generated, &logits) : rc;
 }
 
-static enum cam_code generate(const struct gan *gan, struct phase_build *phase, int *image_out)
+static enum cam_code generate(const struct gan *gan, struct phase_build *phase,
+                              struct gan_images *out)
 {
     int latent = NODE_NONE;
     enum cam_code rc = phase_latent(phase, gan->latent.dim[0], gan->latent.dim[1], &latent);
+    rc = rc == CAM_OK ? gan_drawn_labels(gan, phase, &out->label) : rc;
     if (rc != CAM_OK) {
         return rc;
     }
-    return phase_call(
-        phase, &(struct phase_call){.part = gan->generator, .input = latent, .training = true},
-        image_out);
+    return phase_call(phase,
+                      &(struct phase_call){.part = gan->generator,
+                                           .input = latent,
+                                           .training = true,
+                                           .labelled = gan->conditional,
+                                           .label = out->label},
+                      &out->image);
 }
 
-enum cam_code gan_judge(const struct gan *gan, struct phase_build *phase, int image,
-                        int *logits_out)
+enum cam_code gan_judge(const struct gan *gan, struct phase_build *phase,
+                        const struct gan_images *images, int *logits_out)
 {
-    enum cam_code rc = gan_augment(gan, phase, image, &image);
+    int image = NODE_NONE;
+    enum cam_code rc = gan_augment(gan, phase, images->image, &image);
     return rc != CAM_OK ? rc
                         : phase_call(phase,
                                      &(struct phase_call){.part = gan->discriminator,
                                                           .input = image,
                                                           .training = true,
-                                                          .logits = true},
+                                                          .logits = true,
+                                                          .labelled = gan->conditional,
+                                                          .label = images->label},
                                      logits_out);
 }
 
-static int real_images(const struct gan *gan, struct phase_build *phase)
+static struct gan_images real_images(const struct gan *gan, struct phase_build *phase)
 {
     graph_set_path(phase->graph, "image");
-    return graph_leaf(phase->graph, OP_INPUT, 0, &gan->image);
+    return (struct gan_images){.image = graph_leaf(phase->graph, OP_INPUT, 0, &gan->image),
+                               .label = gan_real_labels(gan, phase)};
 }
 
 /* lazy: with the penalties that are not in every update. */
@@ -124,11 +134,11 @@ static enum cam_code build_discriminator(const struct gan *gan, bool lazy, struc
         return rc;
     }
     judged.real = real_images(gan, &phase);
-    rc = gan_judge(gan, &phase, judged.real, &judged.logits.real);
+    rc = gan_judge(gan, &phase, &judged.real, &judged.logits.real);
     rc = rc == CAM_OK ? generate(gan, &phase, &judged.generated) : rc;
     if (rc == CAM_OK) {
-        judged.generated = graph_unary(phase.graph, OP_STOP_GRADIENT, judged.generated);
-        rc = gan_judge(gan, &phase, judged.generated, &judged.logits.generated);
+        judged.generated.image = graph_unary(phase.graph, OP_STOP_GRADIENT, judged.generated.image);
+        rc = gan_judge(gan, &phase, &judged.generated, &judged.logits.generated);
     }
     phase_loss_add(&loss, "d_loss", NODE_NONE);
     rc = rc == CAM_OK ? gan_add_penalties(gan, &judged, lazy, &loss) : rc;
@@ -164,13 +174,14 @@ static enum cam_code build_generator(const struct gan *gan, struct phase *out)
     struct phase_build phase;
     struct loss_logits logits = {NODE_NONE, NODE_NONE};
     struct phase_loss loss = {0};
-    int generated = NODE_NONE;
+    struct gan_images generated;
     enum cam_code rc = phase_begin(gan->build, "generator", &phase);
     if (rc == CAM_OK && gan->loss->pairs) {
-        rc = gan_judge(gan, &phase, real_images(gan, &phase), &logits.real);
+        const struct gan_images real = real_images(gan, &phase);
+        rc = gan_judge(gan, &phase, &real, &logits.real);
     }
     rc = rc == CAM_OK ? generate(gan, &phase, &generated) : rc;
-    rc = rc == CAM_OK ? gan_judge(gan, &phase, generated, &logits.generated) : rc;
+    rc = rc == CAM_OK ? gan_judge(gan, &phase, &generated, &logits.generated) : rc;
     if (rc == CAM_OK) {
         graph_set_path(phase.graph, "g_loss");
         phase_loss_add(&loss, "g_loss", gan->loss->generator(phase.graph, &logits));
@@ -200,14 +211,20 @@ static enum cam_code build_sample(const struct gan *gan)
 {
     struct phase_build phase;
     int latent = NODE_NONE;
+    int label = NODE_NONE;
     enum cam_code rc = phase_begin(gan->build, "sample", &phase);
-    rc = rc == CAM_OK ? phase_latent(&phase, SAMPLES, gan->latent.dim[1], &latent) : rc;
+    rc =
+        rc == CAM_OK ? phase_latent(&phase, gan_sample_rows(gan), gan->latent.dim[1], &latent) : rc;
     if (rc != CAM_OK) {
         return rc;
     }
+    gan_sample_labels(gan, &phase, &latent, &label);
     gan->build->training->sample = phase.graph;
-    return phase_call(&phase, &(struct phase_call){.part = gan->generator, .input = latent},
-                      &gan->build->training->sample_node);
+    return phase_call(
+        &phase,
+        &(struct phase_call){
+            .part = gan->generator, .input = latent, .labelled = gan->conditional, .label = label},
+        &gan->build->training->sample_node);
 }
 
 enum cam_code gan_build(struct training_build *build)
@@ -224,6 +241,7 @@ enum cam_code gan_build(struct training_build *build)
     enum cam_code rc = loss_read(build->job, &gan.loss, &gan.options, build->err);
     rc = rc == CAM_OK ? gan_read_penalties(&gan) : rc;
     rc = rc == CAM_OK ? gan_read_augment(&gan) : rc;
+    rc = rc == CAM_OK ? gan_read_condition(&gan) : rc;
     rc = rc == CAM_OK ? gan_read_critic(&gan) : rc;
     rc = rc == CAM_OK ? find_parts(&gan) : rc;
     rc = rc == CAM_OK ? declare(&gan) : rc;

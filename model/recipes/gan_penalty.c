@@ -72,7 +72,7 @@ static enum cam_code between(struct phase_build *phase, const char *name, int a,
 
 static enum cam_code between_samples(const struct gan_judged *judged, int *node_out)
 {
-    return between(judged->phase, "between", judged->real, judged->generated, node_out);
+    return between(judged->phase, "between", judged->real.image, judged->generated.image, node_out);
 }
 
 /* sqrt(E x^2 - (E x)^2 + tiny) over everything, of shape (1,1,1,1) */
@@ -90,14 +90,15 @@ static enum cam_code near_real(const struct gan_judged *judged, int *node_out)
     struct phase_build *phase = judged->phase;
     struct graph *graph = phase->graph;
     int noise = NODE_NONE;
-    enum cam_code rc = uniform(phase, "noise", &graph_node(graph, judged->real)->shape, &noise);
+    enum cam_code rc =
+        uniform(phase, "noise", &graph_node(graph, judged->real.image)->shape, &noise);
     if (rc != CAM_OK) {
         return rc;
     }
-    int width = graph_scale(graph, deviation(graph, judged->real), 0.5);
+    int width = graph_scale(graph, deviation(graph, judged->real.image), 0.5);
     int moved =
-        graph_binary(graph, OP_ADD, judged->real, graph_binary(graph, OP_MUL, noise, width));
-    return between(phase, "near", judged->real, moved, node_out);
+        graph_binary(graph, OP_ADD, judged->real.image, graph_binary(graph, OP_MUL, noise, width));
+    return between(phase, "near", judged->real.image, moved, node_out);
 }
 
 static enum cam_code (*const PLACES[])(const struct gan_judged *judged, int *node_out) = {
@@ -134,7 +135,7 @@ static enum cam_code add_one(const struct gan *gan, struct gan_judged *judged,
 {
     struct phase_build *phase = judged->phase;
     enum penalty_place place = use->penalty->place;
-    int image = place == PENALTY_REAL ? judged->real : judged->generated;
+    int image = place == PENALTY_REAL ? judged->real.image : judged->generated.image;
     int *logits = place == PENALTY_REAL ? &judged->logits.real : &judged->logits.generated;
     int own = NODE_NONE;
     int gradient = NODE_NONE;
@@ -143,7 +144,8 @@ static enum cam_code add_one(const struct gan *gan, struct gan_judged *judged,
     if (PLACES[place] != NULL) {
         logits = &own;
         rc = PLACES[place](judged, &image);
-        rc = rc == CAM_OK ? gan_judge(gan, phase, image, logits) : rc;
+        const struct gan_images images = {image, judged->real.label};
+        rc = rc == CAM_OK ? gan_judge(gan, phase, &images, logits) : rc;
     }
     rc = rc == CAM_OK ? check_norms(gan, phase, use) : rc;
     if (rc != CAM_OK) {

@@ -26,6 +26,13 @@ enum cam_code phase_begin(struct training_build *build, const char *name, struct
     return graph_status(out->graph, build->err);
 }
 
+enum cam_code build_part(struct training_build *build, struct part_call *call, int input,
+                         int *node_out)
+{
+    return build->build_part != NULL ? build->build_part(build, call, input, node_out)
+                                     : part_build(call, input, node_out, build->err);
+}
+
 enum cam_code phase_call(struct phase_build *phase, const struct phase_call *call, int *node_out)
 {
     struct training_build *build = phase->build;
@@ -40,13 +47,15 @@ enum cam_code phase_call(struct phase_build *phase, const struct phase_call *cal
                              .call = phase->calls[call->part]++,
                              .training = call->training,
                              .logits = call->logits,
+                             .labelled = call->labelled,
+                             .label = call->label,
                              .statistics = phase->statistics,
                              .statistic_count = phase->statistic_count,
                              .statistic_capacity = phase->statistic_capacity,
                              .powers = phase->powers,
                              .power_count = phase->power_count,
                              .power_capacity = phase->power_capacity};
-    enum cam_code rc = part_build(&part, call->input, node_out, build->err);
+    enum cam_code rc = build_part(build, &part, call->input, node_out);
     phase->statistics = part.statistics;
     phase->statistic_count = part.statistic_count;
     phase->statistic_capacity = part.statistic_capacity;

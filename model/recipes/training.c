@@ -78,7 +78,7 @@ enum cam_code build_declare(struct training_build *build, int part, const struct
     info->parameter_first = table->count;
     info->block_first = table->floats / BLOCK_FLOATS;
     enum cam_code rc =
-        part_build(&call, graph_leaf(graph, OP_INPUT, 0, input_shape), &node, build->err);
+        build_part(build, &call, graph_leaf(graph, OP_INPUT, 0, input_shape), &node);
     info->parameter_count = table->count - info->parameter_first;
     info->block_count = table->floats / BLOCK_FLOATS - info->block_first;
     if (rc == CAM_OK) {

@@ -208,7 +208,8 @@ struct training {
     struct cam_arena *arena;
 };
 
-enum { SAMPLES = 64 };
+/* A grid of samples has 8 columns; with classes, a row for each. */
+enum { SAMPLES = 64, SAMPLE_COLUMNS = 8, SAMPLE_CLASSES_MAX = 32 };
 
 /* Builds the training of a job; end it with training_destroy.  CAM_INVALID is "FILE:LINE: ...". */
 CAM_CHECKED enum cam_code training_create(const struct job_file *job, const struct data_shape *data,

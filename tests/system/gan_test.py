@@ -49,6 +49,9 @@ CASES = {
     "least squares smoothed": (["loss={least_squares: {label_smoothing: 0.1}}"], []),
     "hinge ema": (["loss=hinge", "gan={ema: {half_life: 40}}", "checkpoint.every=3 steps"], []),
     "augmented": (["gan={augment: [colour, translation, cutout]}"], []),
+    "hinge conditional": (["loss=hinge", "gan={conditional: true}"], []),
+    "relativistic conditional r1": (["loss=relativistic",
+                                     "gan={conditional: true, penalties: [r1]}"], ["r1"]),
     "minimax r1": (["loss=minimax", "gan={penalties: [r1]}"], ["r1"]),
 }
 

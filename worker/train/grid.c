@@ -6,13 +6,13 @@
 #include <png.h>
 #include <string.h>
 
-enum { COLUMNS = 8, PNG_BYTES_MAX = 64 * 1024 * 1024 };
+enum { COLUMNS = SAMPLE_COLUMNS, PNG_BYTES_MAX = 64 * 1024 * 1024 };
 
 struct grid {
     const struct training *training;
     struct compiled own; /* as the training's, with this instance */
     struct compiled_plan plan;
-    struct shape shape; /* (SAMPLES,H,W,C) */
+    struct shape shape; /* (N,H,W,C) */
     float *activations;
     float *images;
     unsigned char *pixels;
@@ -98,7 +98,7 @@ static enum cam_code write_png(const struct grid *grid, const char *path, struct
     png_image image = {
         .version = PNG_IMAGE_VERSION,
         .width = (png_uint_32)(grid->shape.dim[2] * COLUMNS),
-        .height = (png_uint_32)(grid->shape.dim[1] * (SAMPLES / COLUMNS)),
+        .height = (png_uint_32)(grid->shape.dim[1] * (grid->shape.dim[0] / COLUMNS)),
         .format = grid->shape.dim[3] == 1 ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB,
     };
     png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image);

@@ -154,6 +154,58 @@ static void test_augmentations(void **state)
     assert_true(differs[0] && differs[1] && differs[2]);
 }
 
+/* logit = w x + b' x with b' the row of the label */
+static void test_projection_by_hand(void **state)
+{
+    (void)state;
+    struct gan_rig rig = rig_create(GAN_JOB(LINEAR, "wasserstein", "gan: {conditional: true}\n"));
+    const double *w = weights_of(&rig, "discriminator.1.weight");
+    const double *rows = weights_of(&rig, "discriminator.label_projection.weight");
+    double real = 0.0;
+    for (int i = 0; i < RIG_ROWS; i++) {
+        const double *row = rows + (int)rig.labels[i] * 16;
+        real += dot(w, rig.images + i * 16, 16) + dot(row, rig.images + i * 16, 16);
+    }
+    double loss = rig_metric(&rig, 0, "d_loss");
+    memset(rig.images, 0, sizeof rig.images);
+    assert_near(loss, rig_metric(&rig, 0, "d_loss") - real);
+    assert_int_equal(rig.training->input_count, 2);
+    assert_string_equal(rig.training->inputs[1].name, "label");
+    const struct training *t = rig.training;
+    assert_int_equal(graph_node(t->sample, t->sample_node)->shape.dim[0], 3 * SAMPLE_COLUMNS);
+    rig_release(&rig);
+}
+
+static void test_gradients_with_classes(void **state)
+{
+    (void)state;
+    check_phases(GAN_JOB(CONVOLUTION, "hinge", "gan: {conditional: true}\n"));
+    check_phases(
+        GAN_JOB(CONVOLUTION, "relativistic", "gan: {conditional: true, penalties: [r1, r2]}\n"));
+#define BY_NAME                                                                                    \
+    "    - flatten: {name: pixels}\n    - embedding: {vocabulary: 3, units: 4, input: label, "     \
+    "name: class}\n    - concat: {input: [pixels, class]}\n    - dense: {units: 5, activation: "   \
+    "tanh}\n    - dense: {units: 1}\n"
+    check_phases(GAN_JOB(BY_NAME, "wasserstein",
+                         "gan: {conditional: true, penalties: [gradient_penalty]}\n"));
+}
+
+/* Layers whose samples do not mix, with second derivatives of their own. */
+static void test_gradients_of_other_discriminators(void **state)
+{
+    (void)state;
+#define NORMS                                                                                      \
+    "    - flatten\n    - dense: {units: 6}\n    - layer_norm\n    - leaky_relu\n"                 \
+    "    - dense: {units: 1}\n"
+#define ATTENTION                                                                                  \
+    "    - reshape: [4, 4]\n    - attention: {heads: 2}\n    - flatten\n    - dense: {units: 1}\n"
+#define RECURRENT                                                                                  \
+    "    - reshape: [4, 4]\n    - lstm: {units: 3}\n    - flatten\n    - dense: {units: 1}\n"
+    check_phases(GAN_JOB(NORMS, "wasserstein", "gan: {penalties: [gradient_penalty]}\n"));
+    check_phases(GAN_JOB(ATTENTION, "hinge", "gan: {penalties: [r1]}\n"));
+    check_phases(GAN_JOB(RECURRENT, "wasserstein", "gan: {penalties: [gradient_penalty]}\n"));
+}
+
 static void test_clip(void **state)
 {
     (void)state;
@@ -272,6 +324,9 @@ int main(void)
         cmocka_unit_test(test_gradients_of_penalties),
         cmocka_unit_test(test_gradients_through_augmentations),
         cmocka_unit_test(test_augmentations),
+        cmocka_unit_test(test_projection_by_hand),
+        cmocka_unit_test(test_gradients_with_classes),
+        cmocka_unit_test(test_gradients_of_other_discriminators),
         cmocka_unit_test(test_clip),
         cmocka_unit_test(test_average_of_weights),
         cmocka_unit_test(test_critic_schedule),
