@@ -5,7 +5,8 @@
  * of all phases (without exchange between ranks, update and loading).
  *
  *   cambrian-bench-plan JOB.yaml [--modules DIR] [--backend NAME] [--lanes N] [--rounds N]
- *                       [--image HxWxC] [--native] [--programs] [--set KEY=VALUE]...
+ *                       [--image HxWxC | --text LENGTHxVOCABULARY] [--native] [--programs]
+ *                       [--set KEY=VALUE]...
  *
  * Times are of lane 0's thread on its core (not of the clock), medians over rounds in which all
  * lanes run the steps one by one, in plan order.
@@ -36,6 +37,7 @@ struct options {
     bool native;
     bool programs; /* print their instructions */
     int64_t image[3];
+    int64_t text[2]; /* tokens a sample and of the vocabulary; 0: images */
     const char *set[SETS_MAX];
     int set_count;
 };
@@ -352,6 +354,17 @@ static double run_phase(const struct bench *bench, const struct phase *phase, do
     return whole * phase->repeat;
 }
 
+static void read_text(const char *text, int64_t sizes[2])
+{
+    char *end = NULL;
+    sizes[0] = strtoll(text, &end, 10);
+    sizes[1] = *end == 'x' ? strtoll(end + 1, &end, 10) : 0;
+    if (sizes[0] < 1 || sizes[1] < 1) {
+        (void)fprintf(stderr, "--text %s: not LENGTHxVOCABULARY\n", text);
+        exit(1);
+    }
+}
+
 static void read_image(const char *text, int64_t image[3])
 {
     char *end = NULL;
@@ -391,6 +404,8 @@ static struct options read_options(int argc, char **argv)
                 options.rounds = atoi(value);
             } else if (strcmp(argv[i - 1], "--image") == 0) {
                 read_image(value, options.image);
+            } else if (strcmp(argv[i - 1], "--text") == 0) {
+                read_text(value, options.text);
             } else if (strcmp(argv[i - 1], "--set") == 0 && options.set_count < SETS_MAX) {
                 options.set[options.set_count++] = value;
             } else {
@@ -401,9 +416,10 @@ static struct options read_options(int argc, char **argv)
     }
     if (options.job == NULL || options.lanes < 1 || options.lanes > LANES_MAX ||
         options.rounds < 1) {
-        (void)fprintf(stderr, "usage: cambrian-bench-plan JOB.yaml [--modules DIR] "
-                              "[--backend NAME] [--lanes N] [--rounds N] [--image HxWxC] "
-                              "[--native] [--programs] [--set KEY=VALUE]...\n");
+        (void)fprintf(stderr,
+                      "usage: cambrian-bench-plan JOB.yaml [--modules DIR] "
+                      "[--backend NAME] [--lanes N] [--rounds N] [--image HxWxC | --text LxV] "
+                      "[--native] [--programs] [--set KEY=VALUE]...\n");
         exit(2);
     }
     return options;
@@ -425,11 +441,15 @@ static struct training *read_training(const struct options *options, struct cam_
                                     .size = size,
                                     .set = options->set,
                                     .set_count = (size_t)options->set_count};
-    const struct data_shape data = {.count = DATA_COUNT,
-                                    .height = options->image[0],
-                                    .width = options->image[1],
-                                    .channels = options->image[2],
-                                    .classes = 10};
+    struct data_shape data = {.count = DATA_COUNT,
+                              .height = options->image[0],
+                              .width = options->image[1],
+                              .channels = options->image[2],
+                              .classes = 10};
+    if (options->text[0] > 0) {
+        data = (struct data_shape){
+            .count = DATA_COUNT, .length = options->text[0], .classes = options->text[1]};
+    }
     if (jobfile_parse(&source, arena, &job, &err) != CAM_OK ||
         training_create(&job, &data, &training, &err) != CAM_OK) {
         die(&err);
