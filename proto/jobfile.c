@@ -1,6 +1,7 @@
 #include "proto/jobfile.h"
 
 #include "base/text.h"
+#include "proto/jobfile_guard.h"
 #include "proto/jobfile_keys.h"
 #include "proto/jobfile_model.h"
 #include "proto/jobfile_value.h"
@@ -318,6 +319,9 @@ static enum cam_code read_tree(const struct reading *r, struct cam_err *err)
     }
     if (rc == CAM_OK) {
         rc = jobfile_read_optimizers(r, err);
+    }
+    if (rc == CAM_OK) {
+        rc = jobfile_read_guard(r, err);
     }
     return rc == CAM_OK ? check_shards(r, err) : rc;
 }

@@ -135,6 +135,11 @@ struct job_file {
         enum recompute_choice recompute;
         int64_t steps_per_epoch; /* 0: as many as the data have */
         double label_smoothing;
+        struct typed_spec on_nan;     /* as written; means: */
+        bool rollback;                /* else the job fails */
+        double rollback_factor;       /* of the learning rate, each time */
+        int64_t rollback_most;        /* times */
+        struct interval anchor_every; /* steps, or one epoch */
     } train;
     struct {
         int64_t ranks_min;

@@ -331,6 +331,23 @@ static const struct job_key KEYS[] = {
      .offset = AT(train.label_smoothing),
      .kinds = NOT_GAN,
      .help = "The share of every target that is spread evenly over all classes, in training only."},
+    {.path = "train.on_nan",
+     .type = KEY_TYPED,
+     .fallback = "stop",
+     .definition = "on_nan",
+     .offset = AT(train.on_nan),
+     .help =
+         "Where a loss or gradient is not finite, no rank applies the step; then the job fails, "
+         "or with `rollback` goes back to the last anchor with the learning rates times "
+         "`factor` (0.5), at most `most` (3) times."},
+    {.path = "train.anchor_every",
+     .type = KEY_INTERVAL,
+     .fallback = "1 epoch",
+     .least = 1,
+     .most = YEAR_MS,
+     .offset = AT(train.anchor_every),
+     .help = "With `rollback`: checkpoints to go back to, at every epoch's end and every so many "
+             "`steps` of an epoch."},
     {.path = "train.precision",
      .type = KEY_CHOICE,
      .fallback = "f32",

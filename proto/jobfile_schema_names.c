@@ -1,6 +1,7 @@
 /* What stands under $defs of the schema: what is written by the names of model/. */
 #include "proto/jobfile_schema_names.h"
 
+#include "proto/jobfile_guard.h"
 #include "proto/jobfile_keys.h"
 #include "proto/jobfile_model.h"
 
@@ -114,13 +115,26 @@ static json_t *part_definition(const struct schema_names *names)
                      ways);
 }
 
+static json_t *on_nan_definition(void)
+{
+    const char *const *names = NULL;
+    struct schema_type last = {0};
+    struct schema_list list = {.count = jobfile_guard_names(&names, &last.keys, &last.key_count)};
+    for (size_t i = 0; i < list.count; i++) {
+        list.types[i] = i + 1 < list.count ? (struct schema_type){0} : last;
+        list.types[i].name = names[i];
+    }
+    return typed_definition(&list, "`stop`, `rollback` or `{rollback: {factor: 0.5, most: 3}}`");
+}
+
 json_t *schema_definitions(const struct schema_names *names)
 {
     static const char LOSS[] = "`hinge`, or its type with options: `{wasserstein: {clip: 0.01}}`";
     static const char PENALTY[] = "`r1`, or its type with options: `{r1: {weight: 10, every: 16}}`";
-    return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o}}", "loss", typed_definition(&names->losses, LOSS),
-        "penalty", typed_definition(&names->penalties, PENALTY), "layer", layer_definition(names),
-        "optimizer", optimizer_definition(names), "optimizers", optimizers_definition(), "part",
-        part_definition(names), "augmentation", "enum", names_of(&names->augmentations));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o}}", "on_nan", on_nan_definition(),
+                     "loss", typed_definition(&names->losses, LOSS), "penalty",
+                     typed_definition(&names->penalties, PENALTY), "layer", layer_definition(names),
+                     "optimizer", optimizer_definition(names), "optimizers",
+                     optimizers_definition(), "part", part_definition(names), "augmentation",
+                     "enum", names_of(&names->augmentations));
 }

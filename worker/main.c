@@ -107,8 +107,8 @@ static void tell_stages(int rank)
 /* A job whose environment has a hook of the tests says so in its log. */
 static void tell_hooks(void)
 {
-    static const char *const HOOKS[] = {"CAMBRIAN_TEST_HOLD", "CAMBRIAN_TEST_MEMORY",
-                                        "CAMBRIAN_TEST_NAN", "CAMBRIAN_TEST_NO_ALLOC",
+    static const char *const HOOKS[] = {"CAMBRIAN_TEST_HOLD",    "CAMBRIAN_TEST_MEMORY",
+                                        "CAMBRIAN_TEST_NAN",     "CAMBRIAN_TEST_NO_ALLOC",
                                         "CAMBRIAN_TEST_PROFILE", HOLD_VARIABLE};
     for (size_t i = 0; i < sizeof HOOKS / sizeof HOOKS[0]; i++) {
         const char *value = getenv(HOOKS[i]);
@@ -145,6 +145,7 @@ static enum cam_code run_session(const struct worker_options *options, struct pr
                                  struct collectives *collectives, struct cam_err *err)
 {
     const char *poison = getenv("CAMBRIAN_TEST_NAN");
+    const char *times = poison == NULL ? NULL : strchr(poison, 'x');
     const struct session_options session_options = {
         .job_dir = options->job_dir,
         .attempt = options->attempt,
@@ -152,6 +153,7 @@ static enum cam_code run_session(const struct worker_options *options, struct pr
         .collectives = collectives,
         .terminated = &g_terminated,
         .poison_step = poison == NULL ? 0 : strtoll(poison, NULL, 10),
+        .poison_times = times == NULL ? INT64_MAX : strtoll(times + 1, NULL, 10),
         .refuse_allocation = test_switch("CAMBRIAN_TEST_NO_ALLOC"),
     };
     struct session *session = NULL;

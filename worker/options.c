@@ -20,7 +20,8 @@ static const char HELP[] =
     "  CAMBRIAN_COLLECTIVES=messages       MPI messages also between ranks of one host\n"
     "  CAMBRIAN_TEST_HOLD=before_mpi_init  wait there\n"
     "  CAMBRIAN_TEST_MEMORY=1              tell the memory held for training, at the end\n"
-    "  CAMBRIAN_TEST_NAN=STEP              the images of that step overflow\n"
+    "  CAMBRIAN_TEST_NAN=STEP[xTIMES]      the images of that step overflow, until the run has\n"
+    "                                      gone back so many times\n"
     "  CAMBRIAN_TEST_NO_ALLOC=1            fail if a step asks for heap memory\n"
     "  CAMBRIAN_TEST_PROFILE=TEXT          a further member of the numeric profile\n";
 

@@ -324,6 +324,89 @@ class Interrupted(WorkerTest):
         self.assertIn("starting again from step 0", job.log())
 
 
+class Rollback(WorkerTest):
+    """on_nan: rollback; what a test poisons is step 13, in the second epoch of 8 steps."""
+
+    POISON = {"CAMBRIAN_TEST_NAN": "13x2"}
+
+    def rolling(self, sets=()):
+        return self.job(["train.on_nan=rollback", "train.anchor_every=3 steps",
+                         "optimizer={adam: {lr: 2e-4, beta1: 0.5, warmup: 10}}", *sets])
+
+    def test_same_bits_for_any_ranks(self):
+        calm = self.finish(self.rolling())
+        job = self.rolling()
+        expected = self.finish(job, env=self.POISON)
+        self.assertNotEqual(calm[0], expected[0])
+        self.assertEqual(calm[1][1], expected[1][1])  # the first epoch had nothing of it
+        self.assertEqual(2, job.log().count("rollback "), job.log())
+        self.assertIn("rollback 1 of 3 to step 11, learning rates now times 0.5: ", job.log())
+        self.assertIn("rollback 2 of 3 to step 11, learning rates now times 0.25: ", job.log())
+        # warmed up after 10 steps; lowered in 5 of 8 steps of the second epoch, in all of the third
+        self.assertAlmostEqual(2e-4 * (1.9 + 1 + 5 * 0.25) / 8, expected[1][2]["lr_generator"])
+        self.assertAlmostEqual(2e-4 * 0.25, expected[1][3]["lr_discriminator"])
+        for ranks, env in ((2, {}), (3, {}), (4, {"CAMBRIAN_COLLECTIVES": "messages"})):
+            with self.subTest(ranks=ranks, env=env):
+                found = self.finish(self.rolling(), ranks=ranks, env=dict(env, **self.POISON))
+                self.assertEqual(expected, found)
+
+    def test_back_to_the_first_weights(self):
+        sets = ["train.anchor_every=1 epoch"]
+        expected = self.finish(self.rolling(sets), env={"CAMBRIAN_TEST_NAN": "5x1"})
+        job = self.rolling(sets)
+        self.assertEqual(expected, self.finish(job, ranks=2, env={"CAMBRIAN_TEST_NAN": "5x1"}))
+        self.assertIn("rollback 1 of 3 to step 0, ", job.log())
+
+    def test_killed_ranks(self):
+        """Timed checkpoints, kills before, amid and after the rollbacks: the same weights."""
+        sets = ["checkpoint.every=1 steps", "checkpoint.keep_last=1"]
+        expected = self.finish(self.rolling(), env=self.POISON)
+        job = self.rolling(sets)
+        generator = random.Random(5)
+        for attempt in range(6):
+            newest = job.checkpoints()[-1] if job.checkpoints() else None
+            run = job.start(ranks=2, resume=newest, env=self.POISON)
+            time.sleep(generator.uniform(0.4, 1.0) * SLOW)
+            for pid in job.ranks()[:1]:
+                os.kill(pid, signal.SIGKILL)
+            run.wait(timeout=TIMEOUT_S)
+            if job.path("outcome.json").exists():
+                break
+        else:
+            newest = job.checkpoints()[-1] if job.checkpoints() else None
+            self.assertEqual(0, job.run(ranks=2, resume=newest, env=self.POISON), job.log())
+        self.assertEqual(expected, job.result())
+
+    def test_resumed_after_a_rollback(self):
+        """A checkpoint between two rollbacks holds how many there were."""
+        expected = self.finish(self.rolling(), env=self.POISON)
+        for at in (12, 14, 20):
+            job = self.rolling([f"checkpoint.every={at} steps", "checkpoint.keep_last=30"])
+            self.assertEqual(expected, self.finish(job, env=self.POISON))
+            folder = next(f for f in job.checkpoints() if f.endswith(f"{at:012}"))
+            state = json.loads((job.folder / folder / "state.json").read_text())
+            self.assertEqual((2, 0.25), (state["rollbacks"], state["rate_factor"]))
+            self.assertEqual(expected, self.finish(job, ranks=2, resume=folder, env=self.POISON))
+
+    def test_too_many(self):
+        job = self.job(["train.on_nan={rollback: {factor: 0.1, most: 2}}"])
+        self.assertNotEqual(0, job.run(ranks=2, env={"CAMBRIAN_TEST_NAN": "5"}))
+        failure = job.failure()
+        self.assertEqual(("non-finite", 5), (failure["code"], failure["step"]))
+        self.assertRegex(failure["text"], r"^after 2 rollbacks: .* in shard 0 of rank 0")
+
+    def test_an_anchor_that_is_gone(self):
+        job = self.rolling(["checkpoint.keep_last=30"])
+        self.finish(job)
+        newest = next(f for f in job.checkpoints() if f.endswith(f"{12:012}"))
+        for folder in job.checkpoints():
+            if folder != newest:
+                shutil.rmtree(job.folder / folder)
+        job.path("outcome.json").unlink()
+        self.assertNotEqual(0, job.run(resume=newest, env=self.POISON))
+        self.assertIn("going back to step 11", job.failure()["text"])
+
+
 class Refusals(WorkerTest):
     def failed(self, job, **options):
         self.assertNotEqual(0, job.run(**options), job.log())

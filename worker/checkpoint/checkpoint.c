@@ -226,25 +226,70 @@ static enum cam_code remove_leftovers(const char *job_dir, int attempt, struct c
     return rc;
 }
 
-enum cam_code checkpoint_retire(const char *job_dir, int attempt, int64_t keep, struct cam_err *err)
+bool anchors_has(const struct anchors *anchors, int64_t step)
+{
+    return anchors->every > 0 && anchors_before(anchors, step) == step;
+}
+
+int64_t anchors_before(const struct anchors *anchors, int64_t step)
+{
+    return step - step % anchors->steps_per_epoch % anchors->every;
+}
+
+static enum cam_code remove_entry(const char *job_dir, const struct checkpoint_entry *entry,
+                                  struct cam_err *err)
+{
+    char folder[CAM_PATH_SIZE];
+    char path[CAM_PATH_SIZE];
+    enum cam_code rc = checkpoint_folder(entry, folder, err);
+    if (rc == CAM_OK) {
+        rc = cam_path(path, err, "%s/%s", job_dir, folder);
+    }
+    return rc == CAM_OK ? cam_folder_remove(path, err) : rc;
+}
+
+/* Whether one of the first `keep` entries goes back to this one, the newest of its step. */
+static bool is_needed(const struct checkpoint_entry *entries, size_t at, size_t keep,
+                      const struct anchors *anchors)
+{
+    bool needed = false;
+    for (size_t i = 0; i < keep && anchors->every > 0; i++) {
+        needed |= anchors_before(anchors, entries[i].step) == entries[at].step;
+    }
+    for (size_t i = 0; i < at; i++) {
+        needed &= entries[i].step != entries[at].step;
+    }
+    return needed;
+}
+
+enum cam_code checkpoint_retire(const char *job_dir, int attempt, int64_t keep,
+                                const struct anchors *anchors, struct cam_err *err)
 {
     struct checkpoint_entry *entries = NULL;
     size_t count = 0;
     enum cam_code rc = checkpoint_list(job_dir, attempt, &entries, &count, err);
     for (size_t i = (size_t)keep; rc == CAM_OK && i < count; i++) {
-        char folder[CAM_PATH_SIZE];
-        char path[CAM_PATH_SIZE];
-        rc = checkpoint_folder(&entries[i], folder, err);
-        if (rc == CAM_OK) {
-            rc = cam_path(path, err, "%s/%s", job_dir, folder);
-        }
-        if (rc == CAM_OK) {
-            rc = cam_folder_remove(path, err);
+        if (!is_needed(entries, i, (size_t)keep, anchors)) {
+            rc = remove_entry(job_dir, &entries[i], err);
         }
     }
     cam_free(entries);
     for (int i = 1; rc == CAM_OK && i < attempt; i++) {
         rc = remove_leftovers(job_dir, i, err);
     }
+    return rc;
+}
+
+enum cam_code checkpoint_forget(const char *job_dir, int attempt, int64_t step, struct cam_err *err)
+{
+    struct checkpoint_entry *entries = NULL;
+    size_t count = 0;
+    enum cam_code rc = checkpoint_list(job_dir, attempt, &entries, &count, err);
+    for (size_t i = 0; rc == CAM_OK && i < count; i++) {
+        if (entries[i].step > step) {
+            rc = remove_entry(job_dir, &entries[i], err);
+        }
+    }
+    cam_free(entries);
     return rc;
 }

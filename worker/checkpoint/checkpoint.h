@@ -14,6 +14,7 @@
 #include "worker/checkpoint/snapshot.h"
 #include "worker/checkpoint/state.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Publishes an exported snapshot under attempts/ATTEMPT; *folder_out names it.  After a failure
@@ -51,8 +52,27 @@ CAM_CHECKED enum cam_code checkpoint_list(const char *job_dir, int attempt,
 CAM_CHECKED enum cam_code checkpoint_folder(const struct checkpoint_entry *entry,
                                             char out[CAM_PATH_SIZE], struct cam_err *err);
 
-/* Removes all but the newest `keep`, and what a killed writer left half written. */
+/*
+ * Steps to which a run may go back: a function of the job alone, unlike other checkpoints, whose
+ * steps depend on time.  Every epoch's end, and within an epoch every `every` steps.
+ */
+struct anchors {
+    int64_t steps_per_epoch;
+    int64_t every; /* 0: there are no anchors */
+};
+
+/* Whether a checkpoint of this step is an anchor; the last anchor at or before a step (0: the
+ * initial values). */
+bool anchors_has(const struct anchors *anchors, int64_t step);
+int64_t anchors_before(const struct anchors *anchors, int64_t step);
+
+/* Removes all but the newest `keep` and the anchors that these would go back to, and what a killed
+ * writer left half written. */
 CAM_CHECKED enum cam_code checkpoint_retire(const char *job_dir, int attempt, int64_t keep,
+                                            const struct anchors *anchors, struct cam_err *err);
+
+/* Removes all of later steps: a run went back to `step` and will pass them again. */
+CAM_CHECKED enum cam_code checkpoint_forget(const char *job_dir, int attempt, int64_t step,
                                             struct cam_err *err);
 
 #endif

@@ -56,13 +56,14 @@ enum cam_code state_write(const char *path, const struct run_state *state,
 {
     json_t *profile = json_loads(identity->profile == NULL ? "{}" : identity->profile, 0, NULL);
     json_t *record =
-        json_pack("{si sI sI sI sf so so ss ss so ss ss}", "version", STATE_VERSION, "step",
+        json_pack("{si sI sI sI sf sI sf so so ss ss so ss ss}", "version", STATE_VERSION, "step",
                   (json_int_t)state->step, "epoch", (json_int_t)state->epoch, "epoch_step",
-                  (json_int_t)state->epoch_step, "epoch_seconds", state->epoch_seconds,
-                  "executions", executions_to_json(state), "metric_sums", metrics_to_json(state),
-                  "job_sha256", identity->job_sha256, "data_sha256", identity->data_sha256,
-                  "profile", profile == NULL ? json_object() : profile, "model_sha256",
-                  digests->model_sha256, "optimizer_sha256", digests->optimizer_sha256);
+                  (json_int_t)state->epoch_step, "epoch_seconds", state->epoch_seconds, "rollbacks",
+                  (json_int_t)state->rollbacks, "rate_factor", state->rate_factor, "executions",
+                  executions_to_json(state), "metric_sums", metrics_to_json(state), "job_sha256",
+                  identity->job_sha256, "data_sha256", identity->data_sha256, "profile",
+                  profile == NULL ? json_object() : profile, "model_sha256", digests->model_sha256,
+                  "optimizer_sha256", digests->optimizer_sha256);
     char digest[CAM_DIGEST_HEX_SIZE];
     if (record == NULL) {
         return cam_fail(err, CAM_NO_MEMORY, "%s: out of memory", path);
@@ -139,6 +140,7 @@ static enum cam_code unpack_state(const char *path, json_t *record,
     json_int_t step = 0;
     json_int_t epoch = 0;
     json_int_t epoch_step = 0;
+    json_int_t rollbacks = 0;
     json_t *executions = NULL;
     json_t *metrics = NULL;
     const char *job = NULL;
@@ -146,21 +148,24 @@ static enum cam_code unpack_state(const char *path, json_t *record,
     const char *model = NULL;
     const char *optimizer = NULL;
     *out = (struct run_state){0};
-    if (json_unpack_ex(record, &where, 0, "{si sI sI sI sF so so ss ss ss ss}", "version", &version,
-                       "step", &step, "epoch", &epoch, "epoch_step", &epoch_step, "epoch_seconds",
-                       &out->epoch_seconds, "executions", &executions, "metric_sums", &metrics,
+    if (json_unpack_ex(record, &where, 0, "{si sI sI sI sF sI sF so so ss ss ss ss}", "version",
+                       &version, "step", &step, "epoch", &epoch, "epoch_step", &epoch_step,
+                       "epoch_seconds", &out->epoch_seconds, "rollbacks", &rollbacks, "rate_factor",
+                       &out->rate_factor, "executions", &executions, "metric_sums", &metrics,
                        "job_sha256", &job, "data_sha256", &data, "model_sha256", &model,
                        "optimizer_sha256", &optimizer) != 0) {
         return cam_fail(err, CAM_CORRUPT, "%s: %s", path, where.text);
     }
-    if (version != STATE_VERSION || step < 0 || epoch < 0 || epoch_step < 0 ||
-        strlen(model) != CAM_DIGEST_HEX_SIZE - 1 || strlen(optimizer) != CAM_DIGEST_HEX_SIZE - 1) {
+    if (version != STATE_VERSION || step < 0 || epoch < 0 || epoch_step < 0 || rollbacks < 0 ||
+        !(out->rate_factor > 0.0) || strlen(model) != CAM_DIGEST_HEX_SIZE - 1 ||
+        strlen(optimizer) != CAM_DIGEST_HEX_SIZE - 1) {
         return cam_fail(err, CAM_CORRUPT, "%s: version %d, step %lld do not make sense", path,
                         version, (long long)step);
     }
     out->step = step;
     out->epoch = epoch;
     out->epoch_step = epoch_step;
+    out->rollbacks = rollbacks;
     memcpy(digests->model_sha256, model, CAM_DIGEST_HEX_SIZE);
     memcpy(digests->optimizer_sha256, optimizer, CAM_DIGEST_HEX_SIZE);
     enum cam_code rc = check_identity(path, job, data, identity, err);

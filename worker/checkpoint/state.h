@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-enum { STATE_VERSION = 1, STATE_PHASES_MAX = 8, STATE_METRICS_MAX = 16, STATE_NAME_SIZE = 64 };
+enum { STATE_VERSION = 2, STATE_PHASES_MAX = 8, STATE_METRICS_MAX = 16, STATE_NAME_SIZE = 64 };
 
 /* Where a training stands between two steps. */
 struct run_state {
@@ -17,6 +17,8 @@ struct run_state {
     int64_t epoch;      /* finished */
     int64_t epoch_step; /* finished steps of the open epoch */
     double epoch_seconds;
+    int64_t rollbacks; /* so far, and what they have made of the learning rates */
+    double rate_factor;
     int phase_count;
     int64_t executions[STATE_PHASES_MAX]; /* of each phase, in the training's order */
     int metric_count;

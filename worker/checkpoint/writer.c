@@ -127,7 +127,7 @@ static void checkpoint(struct writer *writer, const struct writer_order *order,
         return;
     }
     reporter_checkpoint(o->reporter, order->state.step, folder, false, "");
-    if (checkpoint_retire(o->job_dir, o->attempt, o->keep_last, &err) != CAM_OK) {
+    if (checkpoint_retire(o->job_dir, o->attempt, o->keep_last, &o->anchors, &err) != CAM_OK) {
         cam_log(CAM_LOG_WARN, "train", "older checkpoints stay: %s", err.text);
     }
 }

@@ -26,6 +26,7 @@ struct writer_options {
     const char *job_dir;
     int attempt;
     int64_t keep_last;
+    struct anchors anchors;
     const struct state_identity *identity;
     const struct compiled *compiled;
     struct backend_options backend_options; /* of the training's instance */

@@ -20,6 +20,8 @@ static enum cam_code adopt_state(const struct training *training, const struct r
     out->epoch = read->epoch;
     out->epoch_step = read->epoch_step;
     out->epoch_seconds = read->epoch_seconds;
+    out->rollbacks = read->rollbacks;
+    out->rate_factor = read->rate_factor;
     memcpy(out->executions, read->executions, sizeof out->executions);
     for (int i = 0; i < out->metric_count; i++) {
         int k = 0;
@@ -93,10 +95,15 @@ static void copy_arenas(const struct resume_options *options, const float *param
     memcpy(engine_buffers(options->engine), buffers, (size_t)t->buffer_floats * sizeof(float));
 }
 
+static void load_initial(const struct resume_options *options, struct run_state *state_out)
+{
+    train_begin(options->prepared->training, state_out);
+    copy_arenas(options, options->prepared->initial_parameters, options->prepared->initial_buffers);
+}
+
 enum cam_code resume_load(const struct resume_options *options, struct snapshot *snapshot,
                           struct run_state *state_out, struct cam_err *err)
 {
-    const struct prepared *p = options->prepared;
     enum cam_code rc = CAM_NOT_FOUND;
     if (options->from != NULL) {
         struct cam_err why;
@@ -120,7 +127,63 @@ enum cam_code resume_load(const struct resume_options *options, struct snapshot 
     if (options->from != NULL) {
         cam_log(CAM_LOG_WARN, "train", "no checkpoint can be used: starting again from step 0");
     }
-    train_begin(p->training, state_out);
-    copy_arenas(options, p->initial_parameters, p->initial_buffers);
+    load_initial(options, state_out);
     return CAM_OK;
+}
+
+/* Its newest copy that is whole. */
+static enum cam_code load_anchor(const struct resume_options *options, int64_t step,
+                                 struct snapshot *snapshot, struct run_state *state_out,
+                                 struct cam_err *err)
+{
+    struct checkpoint_entry *entries = NULL;
+    size_t count = 0;
+    bool found = false;
+    enum cam_code rc = checkpoint_list(options->job_dir, options->attempt, &entries, &count, err);
+    for (size_t i = 0; rc == CAM_OK && i < count && !found; i++) {
+        char folder[CAM_PATH_SIZE];
+        struct cam_err why;
+        if (entries[i].step != step) {
+            continue;
+        }
+        rc = checkpoint_folder(&entries[i], folder, err);
+        if (rc == CAM_OK) {
+            found = try_folder(options, folder, snapshot, state_out, &why) == CAM_OK;
+        }
+        if (rc == CAM_OK && !found) {
+            tell(options, folder, &why);
+        }
+    }
+    cam_free(entries);
+    return rc != CAM_OK || found
+               ? rc
+               : cam_fail(err, CAM_NOT_FOUND, "the checkpoint of step %lld is not there",
+                          (long long)step);
+}
+
+enum cam_code resume_back(const struct resume_options *options, int64_t step,
+                          struct snapshot *snapshot, struct run_state *state_out,
+                          struct cam_err *err)
+{
+    const struct training *t = options->prepared->training;
+    enum cam_code rc = CAM_OK;
+    if (step > 0) {
+        rc = load_anchor(options, step, snapshot, state_out, err);
+    }
+    if (rc != CAM_OK) {
+        return rc;
+    }
+    if (step > 0) {
+        copy_arenas(options, snapshot->parameters, snapshot->buffers);
+    } else {
+        load_initial(options, state_out);
+        for (int i = 0; i < t->phase_count; i++) {
+            size_t bytes =
+                (size_t)t->parts[t->phases[i].part].block_count * BLOCK_FLOATS * sizeof(float);
+            for (int k = 0; k < training_own_states(t, i); k++) {
+                memset(snapshot->state[engine_state_index(t, i, k)], 0, bytes);
+            }
+        }
+    }
+    return checkpoint_forget(options->job_dir, options->attempt, step, err);
 }

@@ -28,4 +28,10 @@ CAM_CHECKED enum cam_code resume_load(const struct resume_options *options,
                                       struct snapshot *snapshot, struct run_state *state_out,
                                       struct cam_err *err);
 
+/* The same from the anchor of a step, or the initial values for 0: to go back to while training;
+ * what was saved since is removed.  CAM_NOT_FOUND where the anchor is not whole on disk. */
+CAM_CHECKED enum cam_code resume_back(const struct resume_options *options, int64_t step,
+                                      struct snapshot *snapshot, struct run_state *state_out,
+                                      struct cam_err *err);
+
 #endif

@@ -148,43 +148,67 @@ static enum cam_code take_memory(struct session *s, struct cam_err *err)
     return rc;
 }
 
+static struct resume_options resume_options_of(struct session *s)
+{
+    const struct prepared *p = s->options.prepared;
+    return (struct resume_options){
+        .job_dir = s->options.job_dir,
+        .attempt = s->options.attempt,
+        .from = p->order.resume_from,
+        .identity = &s->identity,
+        .prepared = p,
+        .engine = s->engine,
+        .reporter = s->reporter,
+    };
+}
+
+/* What rank 0 has loaded becomes every rank's; `with_states`: the optimizer's too. */
+static enum cam_code spread(struct session *s, bool with_states, struct run_state *state,
+                            struct cam_err *err)
+{
+    enum cam_code rc = collectives_broadcast(s->options.collectives, 0, state, sizeof *state, err);
+    if (rc == CAM_OK) {
+        rc = engine_publish(s->engine, err);
+    }
+    if (rc == CAM_OK && with_states) {
+        rc = engine_distribute(
+            s->engine, s->snapshot == NULL ? NULL : (const float *const *)s->snapshot->state, err);
+    }
+    return rc;
+}
+
 /* Where training starts: a checkpoint's state or the initial values, the same on every rank. */
 static enum cam_code start_state(struct session *s, struct cam_err *err)
 {
     const struct prepared *p = s->options.prepared;
-    struct collectives *c = s->options.collectives;
     enum cam_code rc = CAM_OK;
     int64_t resumed = 0;
     if (first_rank(s)) {
         memcpy(s->identity.job_sha256, p->job_sha256, CAM_DIGEST_HEX_SIZE);
         memcpy(s->identity.data_sha256, p->data_sha256, CAM_DIGEST_HEX_SIZE);
         s->identity.profile = p->profile.bytes;
-        const struct resume_options options = {
-            .job_dir = s->options.job_dir,
-            .attempt = s->options.attempt,
-            .from = p->order.resume_from,
-            .identity = &s->identity,
-            .prepared = p,
-            .engine = s->engine,
-            .reporter = s->reporter,
-        };
+        const struct resume_options options = resume_options_of(s);
         rc = resume_load(&options, s->snapshot, &s->state, err);
         resumed = s->state.step > 0 ? 1 : 0;
     }
     if (rc == CAM_OK) {
-        rc = collectives_broadcast(c, 0, &resumed, sizeof resumed, err);
+        rc = collectives_broadcast(s->options.collectives, 0, &resumed, sizeof resumed, err);
     }
-    if (rc == CAM_OK) {
-        rc = collectives_broadcast(c, 0, &s->state, sizeof s->state, err);
+    return rc == CAM_OK ? spread(s, resumed != 0, &s->state, err) : rc;
+}
+
+/* While training: everything as it was at an anchor. */
+static enum cam_code go_back(void *context, int64_t step, struct run_state *state,
+                             struct cam_err *err)
+{
+    struct session *s = context;
+    enum cam_code rc = CAM_OK;
+    if (first_rank(s)) {
+        const struct resume_options options = resume_options_of(s);
+        writer_wait(s->writer);
+        rc = resume_back(&options, step, s->snapshot, state, err);
     }
-    if (rc == CAM_OK) {
-        rc = engine_publish(s->engine, err);
-    }
-    if (rc == CAM_OK && resumed != 0) {
-        rc = engine_distribute(
-            s->engine, s->snapshot == NULL ? NULL : (const float *const *)s->snapshot->state, err);
-    }
-    return rc;
+    return rc == CAM_OK ? spread(s, true, state, err) : rc;
 }
 
 static enum cam_code start_writer(struct session *s, struct cam_err *err)
@@ -197,6 +221,7 @@ static enum cam_code start_writer(struct session *s, struct cam_err *err)
         .job_dir = s->options.job_dir,
         .attempt = s->options.attempt,
         .keep_last = p->job.checkpoint.keep_last,
+        .anchors = train_anchors(&p->job, p->training),
         .identity = &s->identity,
         .compiled = p->compiled,
         .backend_options = p->backend_options,
@@ -308,7 +333,10 @@ static enum cam_code run_training(struct session *s, struct cam_err *err)
         .writer = s->writer,
         .snapshot = s->snapshot,
         .terminated = s->options.terminated,
+        .go_back = go_back,
+        .go_back_context = s,
         .poison_step = s->options.poison_step,
+        .poison_times = s->options.poison_times,
         .refuse_allocation = s->options.refuse_allocation,
     };
     bool stopped = false;

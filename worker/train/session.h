@@ -19,7 +19,8 @@ struct session_options {
     struct prepared *prepared;
     struct collectives *collectives;
     const volatile sig_atomic_t *terminated;
-    int64_t poison_step;    /* tests: see train.h */
+    int64_t poison_step; /* tests: see train.h */
+    int64_t poison_times;
     bool refuse_allocation; /* tests: see train.h */
 };
 

@@ -23,6 +23,7 @@ struct loop {
     struct run_state *state;
     struct loader *loader;
     struct evaluate *evaluate; /* NULL: nothing to judge */
+    struct anchors anchors;
     int64_t steps_per_epoch;
     int64_t steps_total;
     int64_t first_step;
@@ -33,6 +34,7 @@ struct loop {
     double step_metric[STATE_METRICS_MAX];
     struct loader_batch batch;
     bool holds_batch;
+    int culprit;       /* rank where a value was not finite */
     bool shares_batch; /* some phase reads a batch that another one took */
 };
 
@@ -57,14 +59,58 @@ static int metric_place(struct run_state *state, const char *name)
     return state->metric_count++;
 }
 
+/* The metric that tells a phase's learning rate where that has a schedule; "" for others. */
+static void rate_name(const struct training *training, int phase, char out[STATE_NAME_SIZE])
+{
+    const struct phase *row = &training->phases[phase];
+    bool alone = true;
+    for (int i = 0; i < training->phase_count; i++) {
+        alone &= training->phases[i].part == row->part;
+    }
+    const char *part = training->parts[row->part].name;
+    out[0] = '\0';
+    if (rate_changes(&row->update.rate)) {
+        (void)snprintf(out, STATE_NAME_SIZE, "lr%s%s", alone ? "" : "_", alone ? "" : part);
+    }
+}
+
 void train_begin(const struct training *training, struct run_state *state_out)
 {
-    *state_out = (struct run_state){.phase_count = training->phase_count};
+    char name[STATE_NAME_SIZE];
+    *state_out = (struct run_state){.phase_count = training->phase_count, .rate_factor = 1.0};
     for (int i = 0; i < training->phase_count; i++) {
         for (int m = 0; m < training->phases[i].metric_count; m++) {
             (void)metric_place(state_out, training->phases[i].metrics[m].name);
         }
     }
+    for (int i = 0; i < training->phase_count; i++) {
+        rate_name(training, i, name);
+        if (name[0] != '\0') {
+            (void)metric_place(state_out, name);
+        }
+    }
+}
+
+/* Puts the learning rate that an execution had among the step's metrics. */
+static void add_rate(struct loop *loop, const struct engine_phase *run, int64_t repeat)
+{
+    const struct training *t = loop->options->training;
+    const struct update_moment moment = {.execution = (int64_t)run->execution,
+                                         .rate_factor = run->rate_factor};
+    char name[STATE_NAME_SIZE];
+    rate_name(t, run->phase, name);
+    if (name[0] != '\0') {
+        loop->step_metric[metric_place(loop->state, name)] +=
+            update_rate(&t->phases[run->phase].update, &moment) / (double)repeat;
+    }
+}
+
+struct anchors train_anchors(const struct job_file *job, const struct training *training)
+{
+    const struct interval *every = &job->train.anchor_every;
+    int64_t steps = every->unit == INTERVAL_STEPS ? every->count : training->steps_per_epoch;
+    return (struct anchors){.steps_per_epoch = training->steps_per_epoch,
+                            .every = job->train.rollback ? steps : 0};
 }
 
 /* Whether rank 0 wants a checkpoint after the step that is running. */
@@ -72,6 +118,9 @@ static bool checkpoint_due(const struct loop *loop)
 {
     const struct interval *every = &loop->options->job->checkpoint.every;
     int64_t step = loop->state->step + 1;
+    if (anchors_has(&loop->anchors, step)) {
+        return true;
+    }
     if (every->unit == INTERVAL_STEPS) {
         return step % every->count == 0;
     }
@@ -118,21 +167,6 @@ static int64_t sample_of(const void *context, int64_t row)
     return loader_sample(context, row);
 }
 
-/* A phase found what is not finite: the rank where it is says so, the others wait for its end. */
-static enum cam_code fail_non_finite(const struct loop *loop, const struct engine_phase *run,
-                                     struct cam_err *err)
-{
-    const struct train_options *o = loop->options;
-    int rank = 0;
-    cam_fault_after(-1); /* a run that has failed may allocate */
-    progress_enter(o->progress, o->training->phases[run->phase].name, "explain", EXPLAIN_LIMIT_MS);
-    enum cam_code rc = engine_explain(o->engine, run, &rank, err);
-    if (rc == CAM_NON_FINITE && rank != o->collectives->rank) {
-        return collectives_barrier(o->collectives, err);
-    }
-    return rc;
-}
-
 /* Runs a phase once, or its variant; its metrics are added to the step's. */
 static enum cam_code run_phase(struct loop *loop, const struct turn *turn, struct cam_err *err)
 {
@@ -151,18 +185,20 @@ static enum cam_code run_phase(struct loop *loop, const struct turn *turn, struc
         .phase = index,
         .execution = (uint64_t)*execution,
         .step = state->step + 1,
-        .rate_factor = 1.0,
+        .rate_factor = state->rate_factor,
         .values = sees ? loop->batch.values : NULL,
         .labels = sees ? loop->batch.labels : NULL,
         .sample_of = sees ? sample_of : NULL,
         .sample_context = loop->loader,
-        .poison = state->step + 1 == o->poison_step,
+        .poison = state->step + 1 == o->poison_step && state->rollbacks < o->poison_times,
         .control = turn->last ? wishes(loop) : 0,
         .metrics = values,
     };
     rc = engine_run(o->engine, &run, err);
     if (rc == CAM_NON_FINITE) {
-        rc = fail_non_finite(loop, &run, err);
+        cam_fault_after(-1); /* a step that has failed may allocate */
+        progress_enter(o->progress, phase->name, "explain", EXPLAIN_LIMIT_MS);
+        rc = engine_explain(o->engine, &run, &loop->culprit, err);
     }
     if (!loop->shares_batch) {
         give_back(loop);
@@ -174,6 +210,7 @@ static enum cam_code run_phase(struct loop *loop, const struct turn *turn, struc
             loop->step_metric[metric_place(state, phase->metrics[m].name)] +=
                 values[m] / (double)turn->repeat;
         }
+        add_rate(loop, &run, turn->repeat);
     }
     return rc;
 }
@@ -301,7 +338,8 @@ static enum cam_code end_epoch(struct loop *loop, struct cam_err *err)
     (void)printf("epoch %lld/%lld", (long long)row.epoch,
                  (long long)loop->options->job->train.epochs);
     for (int m = 0; m < row.metric_count; m++) {
-        (void)printf("  %s %.4f", row.metric_name[m], row.metric[m]);
+        bool small = row.metric[m] < 0.01 && row.metric[m] > 0.0; /* a learning rate */
+        (void)printf("  %s %.*f", row.metric_name[m], small ? 8 : 4, row.metric[m]);
     }
     (void)printf("  %.0f samples/s  %.1f s\n", row.samples_per_s, row.seconds);
     (void)fflush(stdout);
@@ -373,25 +411,6 @@ static enum cam_code run_guarded_step(struct loop *loop, struct cam_err *err)
     return rc;
 }
 
-static enum cam_code run_steps(struct loop *loop, bool *stopped_out, struct cam_err *err)
-{
-    enum cam_code rc = CAM_OK;
-    bool stop = false;
-    while (rc == CAM_OK && !stop && loop->state->step < loop->steps_total) {
-        rc = run_guarded_step(loop, err);
-        if (rc == CAM_OK) {
-            show_progress(loop);
-            if (loop->state->step == loop->first_step + 1) {
-                reporter_poke(loop->options->reporter);
-                cam_log(CAM_LOG_DEBUG, "train", "start: the first step is done");
-            }
-            rc = after_step(loop, &stop, err);
-        }
-    }
-    *stopped_out = stop;
-    return rc;
-}
-
 static enum cam_code make_loader(struct loop *loop, struct cam_err *err)
 {
     const struct train_options *o = loop->options;
@@ -410,12 +429,94 @@ static enum cam_code make_loader(struct loop *loop, struct cam_err *err)
     return loader_create(&options, &loop->loader, err);
 }
 
+/* A value was not finite, and no way back: the rank where it was says so, the others wait for its
+ * end. */
+static enum cam_code give_up(const struct loop *loop, struct cam_err *err)
+{
+    struct collectives *c = loop->options->collectives;
+    if (loop->state->rollbacks > 0) {
+        cam_err_prefix(err, "after %lld rollbacks", (long long)loop->state->rollbacks);
+    }
+    return loop->culprit == c->rank ? CAM_NON_FINITE : collectives_barrier(c, err);
+}
+
+static void tell_rollback(const struct loop *loop, const struct cam_err *why)
+{
+    const struct train_options *o = loop->options;
+    const struct run_state *state = loop->state;
+    struct cam_err text;
+    (void)cam_fail(&text, CAM_NON_FINITE,
+                   "rollback %lld of %lld to step %lld, learning rates now times %g: %s",
+                   (long long)state->rollbacks, (long long)o->job->train.rollback_most,
+                   (long long)state->step, state->rate_factor, why->text);
+    if (o->writer != NULL) {
+        cam_log(CAM_LOG_WARN, "train", "%s", text.text);
+        reporter_checkpoint(o->reporter, 0, "", true, text.text);
+    }
+}
+
+/*
+ * After a value that was not finite, on all ranks: back to the last anchor with lower rates, if the
+ * job wants it.  Which anchor, how low and how often depend on steps and state alone, so any number
+ * of ranks, and a run that was killed and resumed, do the same.
+ */
+static enum cam_code recover(struct loop *loop, struct cam_err *err)
+{
+    const struct train_options *o = loop->options;
+    struct run_state *state = loop->state;
+    const struct cam_err why = *err;
+    int64_t rollbacks = state->rollbacks + 1;
+    double rate_factor = state->rate_factor * o->job->train.rollback_factor;
+    if (!o->job->train.rollback || rollbacks > o->job->train.rollback_most) {
+        return give_up(loop, err);
+    }
+    give_back(loop);
+    progress_enter(o->progress, "rollback", "load", CHECKPOINT_LIMIT_MS);
+    int64_t step = anchors_before(&loop->anchors, state->step);
+    enum cam_code rc = o->go_back(o->go_back_context, step, state, err);
+    if (rc != CAM_OK) {
+        cam_err_prefix(err, "going back to step %lld after: %s", (long long)step, why.text);
+        return rc;
+    }
+    state->rollbacks = rollbacks;
+    state->rate_factor = rate_factor;
+    loop->first_step = state->step;
+    loop->seconds_before = state->epoch_seconds;
+    loop->resumed_ns = cam_monotonic_ns();
+    tell_rollback(loop, &why);
+    loader_destroy(loop->loader);
+    loop->loader = NULL;
+    return make_loader(loop, err);
+}
+
+static enum cam_code run_steps(struct loop *loop, bool *stopped_out, struct cam_err *err)
+{
+    enum cam_code rc = CAM_OK;
+    bool stop = false;
+    while (rc == CAM_OK && !stop && loop->state->step < loop->steps_total) {
+        rc = run_guarded_step(loop, err);
+        if (rc == CAM_NON_FINITE) {
+            rc = recover(loop, err);
+        } else if (rc == CAM_OK) {
+            show_progress(loop);
+            if (loop->state->step == loop->first_step + 1) {
+                reporter_poke(loop->options->reporter);
+                cam_log(CAM_LOG_DEBUG, "train", "start: the first step is done");
+            }
+            rc = after_step(loop, &stop, err);
+        }
+    }
+    *stopped_out = stop;
+    return rc;
+}
+
 enum cam_code train_run(const struct train_options *options, struct run_state *state,
                         bool *stopped_out, struct cam_err *err)
 {
     struct loop loop = {
         .options = options,
         .state = state,
+        .anchors = train_anchors(options->job, options->training),
         .steps_per_epoch = options->training->steps_per_epoch,
         .first_step = state->step,
         .seconds_before = state->epoch_seconds,

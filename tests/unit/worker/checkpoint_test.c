@@ -25,6 +25,8 @@ static const char JOB[] =
     "optimizer: {adam: {lr: 1e-3}}\n"
     "train: {epochs: 1, batch: 32, shards: 2}\n";
 
+static const struct anchors NO_ANCHORS = {.steps_per_epoch = 10};
+
 struct fixture {
     char job_dir[64];
     struct cam_arena *arena;
@@ -115,7 +117,7 @@ static void write_step(struct fixture *f, int attempt, int64_t step)
 {
     struct cam_err err = {0};
     char folder[CAM_PATH_SIZE];
-    const struct run_state state = {.step = step, .phase_count = 2};
+    const struct run_state state = {.step = step, .rate_factor = 1.0, .phase_count = 2};
     f->target.attempt = attempt;
     fill(f->snapshot);
     ASSERT_OK(snapshot_export(f->snapshot, true, &err), err);
@@ -144,7 +146,7 @@ static void test_short_memory_publishes_nothing(void **state)
 {
     struct fixture *f = *state;
     struct cam_err err = {0};
-    const struct run_state run_state = {.step = 7, .phase_count = 2};
+    const struct run_state run_state = {.step = 7, .rate_factor = 1.0, .phase_count = 2};
     enum cam_code rc = CAM_NO_MEMORY;
     int refused = 0;
     for (long n = 0; rc != CAM_OK; n++) {
@@ -192,7 +194,7 @@ static void test_the_newest_are_kept(void **state)
     ASSERT_OK(checkpoint_list(f->job_dir, 2, &entries, &count, &err), err);
     assert_int_equal(count, 4); /* an attempt does not see its successors' */
     cam_free(entries);
-    ASSERT_OK(checkpoint_retire(f->job_dir, 3, 2, &err), err);
+    ASSERT_OK(checkpoint_retire(f->job_dir, 3, 2, &NO_ANCHORS, &err), err);
     ASSERT_OK(checkpoint_list(f->job_dir, 3, &entries, &count, &err), err);
     assert_int_equal(count, 2);
     assert_int_equal(entries[1].step, 20);
@@ -209,11 +211,54 @@ static void test_a_later_attempt_outlives_a_later_step(void **state)
     size_t count = 0;
     write_step(f, 1, 100);
     write_step(f, 2, 60);
-    ASSERT_OK(checkpoint_retire(f->job_dir, 2, 1, &err), err);
+    ASSERT_OK(checkpoint_retire(f->job_dir, 2, 1, &NO_ANCHORS, &err), err);
     ASSERT_OK(checkpoint_list(f->job_dir, 2, &entries, &count, &err), err);
     assert_int_equal(count, 1);
     assert_int_equal(entries[0].step, 60);
     cam_free(entries);
+}
+
+static void test_anchors_are_functions_of_the_step(void **state)
+{
+    (void)state;
+    const struct anchors anchors = {.steps_per_epoch = 10, .every = 4};
+    static const int64_t BEFORE[] = {0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 10, 10, 10, 10, 14};
+    for (int64_t step = 0; step < 15; step++) {
+        assert_int_equal(anchors_before(&anchors, step), BEFORE[step]);
+        assert_int_equal(anchors_has(&anchors, step), BEFORE[step] == step);
+        assert_false(anchors_has(&NO_ANCHORS, step));
+    }
+}
+
+static void assert_steps(const struct fixture *f, int attempt, const int64_t *steps, size_t wanted)
+{
+    struct cam_err err = {0};
+    struct checkpoint_entry *entries = NULL;
+    size_t count = 0;
+    ASSERT_OK(checkpoint_list(f->job_dir, attempt, &entries, &count, &err), err);
+    assert_int_equal(count, wanted);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(entries[i].step, steps[i]);
+    }
+    cam_free(entries);
+}
+
+/* Timed checkpoints at 13, 16 and 17; anchors at 4, 8, 10, 14. */
+static void test_anchors_outlive_what_goes_back_to_them(void **state)
+{
+    struct fixture *f = *state;
+    struct cam_err err = {0};
+    const struct anchors anchors = {.steps_per_epoch = 10, .every = 4};
+    static const int64_t WRITTEN[] = {4, 8, 10, 13, 14, 16, 17};
+    for (size_t i = 0; i < sizeof WRITTEN / sizeof WRITTEN[0]; i++) {
+        write_step(f, WRITTEN[i] < 14 ? 1 : 2, WRITTEN[i]);
+    }
+    ASSERT_OK(checkpoint_retire(f->job_dir, 2, 4, &anchors, &err), err);
+    assert_steps(f, 2, (int64_t[]){17, 16, 14, 13, 10}, 5);
+    ASSERT_OK(checkpoint_retire(f->job_dir, 2, 2, &anchors, &err), err);
+    assert_steps(f, 2, (int64_t[]){17, 16, 14}, 3);
+    ASSERT_OK(checkpoint_forget(f->job_dir, 2, 14, &err), err);
+    assert_steps(f, 2, (int64_t[]){14}, 1);
 }
 
 static void flip_a_byte(const char *job_dir, const char *file)
@@ -243,7 +288,7 @@ static void test_a_flipped_bit_is_seen(void **state)
                                          &f->identity, f->snapshot, &read_state, &err),
                          CAM_CORRUPT);
         assert_non_null(strstr(err.text, files[i]));
-        ASSERT_OK(checkpoint_retire(f->job_dir, 2, 0, &err), err);
+        ASSERT_OK(checkpoint_retire(f->job_dir, 2, 0, &NO_ANCHORS, &err), err);
     }
 }
 
@@ -254,6 +299,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_short_memory_publishes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_newest_are_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_later_attempt_outlives_a_later_step, set_up,
+                                        tear_down),
+        cmocka_unit_test(test_anchors_are_functions_of_the_step),
+        cmocka_unit_test_setup_teardown(test_anchors_outlive_what_goes_back_to_them, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_flipped_bit_is_seen, set_up, tear_down),
     };

@@ -23,6 +23,8 @@ static struct run_state state_of(void)
         .epoch = 4,
         .epoch_step = 2,
         .epoch_seconds = 0.1,
+        .rollbacks = 2,
+        .rate_factor = 1.0 / 3.0,
         .phase_count = 2,
         .executions = {42, 84},
         .metric_count = 2,
@@ -56,6 +58,8 @@ static void test_all_bits_come_back(void **state)
     assert_memory_equal(read.executions, written.executions, sizeof read.executions);
     assert_int_equal(read.step, 42);
     assert_int_equal(read.epoch_step, 2);
+    assert_int_equal(read.rollbacks, 2);
+    assert_true(read.rate_factor == written.rate_factor);
     assert_string_equal(read.metric_name[0], "g_loss");
 
     struct state_identity other_job = identity_of('x', 'b');
