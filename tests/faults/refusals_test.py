@@ -195,6 +195,19 @@ class WhileRunning(unittest.TestCase):
         ended = (attempt / "exit.json").stat().st_mtime
         self.assertLess(ended - failed, 0.9 * SLOW)
 
+    def test_rollbacks_are_events(self):
+        sets = ["train.on_nan={rollback: {factor: 0.1}}", "env.CAMBRIAN_TEST_NAN=\"13x2\""]
+        job = self.daemon.submit(sets=sets)
+        done = outcome(self.daemon.finish(job))
+        told = [e["text"] for e in self.daemon.events(job) if e["kind"] == "warning"]
+        self.assertEqual(2, len(told), told)
+        for number, factor in ((1, "0.1"), (2, "0.01")):
+            self.assertRegex(told[number - 1],
+                             rf"^rollback {number} of 3 to step 8, learning rates now times {factor}: "
+                             r".* in shard 0 of rank 0, step 13, phase discriminator; .* samples \d+")
+        alone = self.daemon.submit(sets=sets + ["resources.ranks=1"])
+        self.assertEqual(done, outcome(self.daemon.finish(alone)))
+
     def test_damaged_newest_checkpoint(self):
         reference = outcome(self.daemon.finish(self.daemon.submit(sets=["train.epochs=12"])))
         for damage in ("model.safetensors", "optimizer.safetensors", "state.json"):

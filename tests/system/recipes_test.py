@@ -124,6 +124,16 @@ class Recipes(unittest.TestCase):
         for path in [*beside, self.daemon.attempt_dir(shown["id"]) / "final/vocabulary.json"]:
             self.assertEqual(vocabulary, json.loads(path.read_text()))
 
+    def test_language_with_schedule_and_clipping(self):
+        text = LANGUAGE.replace("{adam: {lr: 2e-3}}",
+                                "{adamw: {lr: 4e-3, beta2: 0.95, weight_decay: 0.1, clip_norm: 1.0, "
+                                "warmup: 10, schedule: {linear: {steps: 70, to: 1e-3}}}}")
+        shown = self.same_bits(text)
+        rates = [epoch["metrics"]["lr"] for epoch in shown["epochs_done"]]
+        # t = 60 ... 79 are s = 50 ... 69 of 70 steps: 59.5 / 70 of the way on the mean
+        self.assertAlmostEqual(4e-3 - 3e-3 * 59.5 / 70, rates[3])
+        self.assertEqual(rates[1:], sorted(rates[1:], reverse=True))
+
     def test_one_batch_is_learned_by_heart(self):
         job = CLASSIFIER.replace("count: 903, validation_fraction: 0.15", "count: 64").replace(
             "    - dropout: 0.2\n", "")

@@ -219,7 +219,8 @@ static void test_clip_norm_scales_the_whole_gradient(void **state)
     struct update_moment moment = {.rate_factor = 1.0, .gradient_norm = 8.0};
     assert_true(update_needs_norms(update));
     training_update_scalars(t, update, &moment, scalars);
-    assert_near(scalars[UPDATE_CLIP], 2.0 / (8.0 + 1e-6)); /* torch.nn.utils.clip_grad_norm_ */
+    assert_near((double)scalars[UPDATE_CLIP],
+                2.0 / (8.0 + 1e-6)); /* torch.nn.utils.clip_grad_norm_ */
     moment.gradient_norm = 1.5;
     training_update_scalars(t, update, &moment, scalars);
     assert_true(scalars[UPDATE_CLIP] == 1.0f);
