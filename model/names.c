@@ -49,9 +49,8 @@ void model_names(struct schema_names *out)
         add(&out->optimizers, &type, OPTIMIZER_KEYS_MAX);
     }
     names = preset_names(&count);
-    size_t key_count = 0;
-    const char *const *keys = preset_keys(&key_count);
     for (size_t i = 0; i < count; i++) {
-        add(&out->presets, &(struct schema_type){.name = names[i], .keys = keys}, key_count);
+        const struct schema_type type = {.name = names[i], .keys = preset_keys(names[i])};
+        add(&out->presets, &type, PRESET_KEYS_MAX);
     }
 }

@@ -61,6 +61,13 @@ struct layer_spec {
                                           `reshape: [7, 7, 128]`, `dropout: 0.3`; NULL: none */
 };
 
+/* How a preset's checkpoints name a tensor: what its name ends with, and what stands there. */
+struct tensor_name {
+    const char *own;       /* "self_attn.in_proj_weight" */
+    const char *published; /* "attn.c_attn.weight" */
+    bool in_first;         /* a matrix stored (in, out) rather than (out, in) */
+};
+
 /* A part of the model: a list of layers, or a preset with its own attributes. */
 struct part_spec {
     const char *name; /* "generator", "discriminator" */
@@ -69,6 +76,8 @@ struct part_spec {
     const struct doc_node *preset_attributes; /* map without `preset`; NULL: none */
     const struct layer_spec *layers;
     int layer_count;
+    const struct tensor_name *tensor_names; /* a preset's; count 0: layers' own names */
+    int tensor_name_count;
 };
 
 /* One of several types with options of its own: `hinge` or `{wasserstein: {clip: 0.01}}`. */

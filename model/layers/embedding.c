@@ -12,6 +12,15 @@ enum { VOCABULARY_MAX = 1 << 24, UNITS_MAX = 1 << 20 };
 /* PyTorch draws an embedding from N(0, 1); tables that are added are drawn as GPT-2's and ViT's. */
 #define ADDED_DEVIATION 0.02
 
+/* The tokens that are read: those that enter, or one at every place with `token:`. */
+static int tokens_of(struct layer *layer, int64_t vocabulary)
+{
+    int64_t token = -1;
+    layer_read_int(layer, "token", 0, vocabulary - 1, &token);
+    return token < 0 ? layer->inputs[0].node
+                     : graph_constant(layer->call->graph, (double)token, layer_shape(layer, 0));
+}
+
 /* Every token's row of a (vocabulary, units) table. */
 void embedding_build(struct layer *layer)
 {
@@ -35,7 +44,7 @@ void embedding_build(struct layer *layer)
         weight.initial = (struct initial){.kind = INITIAL_NORMAL, .second = 1.0};
     }
     int table = layer_parameter(layer, &weight);
-    int rows = graph_gather(layer->call->graph, table, layer->inputs[0].node);
+    int rows = graph_gather(layer->call->graph, table, tokens_of(layer, vocabulary));
     layer->out.node = spectral_norm_apply(layer, rows, table, 0);
 }
 

@@ -36,13 +36,33 @@ bool layer_takes_sequences(struct layer *layer)
     return takes(layer, 3, "sequences (steps, channels)");
 }
 
+/* PATH.SUFFIX, or as the part's preset publishes it; the row of that, or NULL. */
+static const struct tensor_name *name_tensor(const struct layer *layer, const char *suffix,
+                                             char *name, size_t size)
+{
+    const struct part_spec *spec = layer->call->spec;
+    (void)snprintf(name, size, "%s.%s", layer->path, suffix);
+    size_t length = strlen(name);
+    for (int i = 0; i < spec->tensor_name_count; i++) {
+        const struct tensor_name *row = &spec->tensor_names[i];
+        size_t tail = strlen(row->own);
+        if (length > tail && name[length - tail - 1] == '.' &&
+            strcmp(name + length - tail, row->own) == 0) {
+            (void)snprintf(name + length - tail, size - length + tail, "%s", row->published);
+            return row;
+        }
+    }
+    return NULL;
+}
+
 static struct tensor_wish wish(const struct layer *layer, const struct layer_tensor *tensor,
                                char *name, size_t size)
 {
-    (void)snprintf(name, size, "%s.%s", layer->path, tensor->suffix);
+    const struct tensor_name *row = name_tensor(layer, tensor->suffix, name, size);
     return (struct tensor_wish){.name = name,
                                 .shape = tensor->shape,
-                                .layout = tensor->layout,
+                                .layout =
+                                    row != NULL && row->in_first ? EXPORT_SAME : tensor->layout,
                                 .image = tensor->image,
                                 .part = layer->call->part,
                                 .initial = tensor->initial};
@@ -50,7 +70,7 @@ static struct tensor_wish wish(const struct layer *layer, const struct layer_ten
 
 int layer_parameter(struct layer *layer, const struct layer_tensor *tensor)
 {
-    char name[LAYER_NAME_SIZE + 32];
+    char name[LAYER_NAME_SIZE + 64];
     struct tensor_wish w = wish(layer, tensor, name, sizeof name);
     int slot = 0;
     if (layer->rc == CAM_OK) {
@@ -85,7 +105,7 @@ int layer_parameter_named(const struct layer *layer, const char *name)
 
 int layer_buffer(struct layer *layer, const struct layer_tensor *tensor, int *slot_out)
 {
-    char name[LAYER_NAME_SIZE + 32];
+    char name[LAYER_NAME_SIZE + 64];
     struct tensor_wish w = wish(layer, tensor, name, sizeof name);
     if (layer->rc == CAM_OK) {
         struct cam_err err = {0};

@@ -8,28 +8,25 @@
 
 #include <inttypes.h>
 
+enum { WIDTH = 128 };
+
 void classic_generator(struct preset_build *build)
 {
     const struct data_shape *data = build->data;
     int64_t side = data->height / 4;
-    if (data->height != data->width || data->height % 4 != 0) {
-        preset_fail(build,
-                    "preset classic needs square images with a side divisible by 4, the data are "
-                    "%" PRId64 " x %" PRId64,
-                    data->height, data->width);
+    int64_t width = preset_width(build, WIDTH);
+    if (!preset_takes_squares(build, 4)) {
         return;
     }
-    preset_layer(build, "dense", "{units: %" PRId64 ", activation: relu}",
-                 side * side * build->width);
+    preset_layer(build, "dense", "{units: %" PRId64 ", activation: relu}", side * side * width);
     preset_layer(build, "reshape", "{shape: [%" PRId64 ", %" PRId64 ", %" PRId64 "]}", side, side,
-                 build->width);
+                 width);
     for (int i = 0; i < 4; i++) {
         if (i < 2) {
             preset_layer(build, "upsample2d", "{size: 2}");
         }
         preset_layer(build, "conv2d",
-                     "{filters: %" PRId64 ", kernel: 5, padding: same, activation: relu}",
-                     build->width);
+                     "{filters: %" PRId64 ", kernel: 5, padding: same, activation: relu}", width);
     }
     preset_layer(build, "conv2d",
                  "{filters: %" PRId64 ", kernel: 7, padding: same, activation: tanh}",
@@ -38,10 +35,10 @@ void classic_generator(struct preset_build *build)
 
 void classic_discriminator(struct preset_build *build)
 {
+    int64_t width = preset_width(build, WIDTH);
     for (int i = 0; i < 2; i++) {
         preset_layer(build, "conv2d",
-                     "{filters: %" PRId64 ", kernel: 5, padding: same, activation: relu}",
-                     build->width);
+                     "{filters: %" PRId64 ", kernel: 5, padding: same, activation: relu}", width);
     }
     preset_layer(build, "flatten", NULL);
     preset_layer(build, "dense", "{units: 1, activation: sigmoid}");

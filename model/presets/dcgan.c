@@ -13,13 +13,16 @@
 
 #define NORMAL "initializer: {normal: 0.02}"
 
-enum { HALVINGS_MAX = 7 };
+enum { HALVINGS_MAX = 7, WIDTH = 64 };
 
 /* How often the image is halved, and what is left of its side; fails where it is no such image. */
 static int halvings(struct preset_build *build, int64_t *side_out)
 {
     int64_t side = build->data->height;
     int count = 0;
+    if (!preset_takes_images(build)) {
+        return 0;
+    }
     while (side > 7 && side % 2 == 0) {
         side /= 2;
         count++;
@@ -38,11 +41,12 @@ static int halvings(struct preset_build *build, int64_t *side_out)
 void dcgan_generator(struct preset_build *build)
 {
     int64_t side = 0;
+    int64_t width = preset_width(build, WIDTH);
     int count = halvings(build, &side);
     if (build->rc != CAM_OK) {
         return;
     }
-    int64_t channels = build->width << (count - 1);
+    int64_t channels = width << (count - 1);
     preset_layer(build, "dense", "{units: %" PRId64 ", use_bias: false, " NORMAL "}",
                  side * side * channels);
     preset_layer(build, "reshape", "{shape: [%" PRId64 ", %" PRId64 ", %" PRId64 "]}", side, side,
@@ -53,7 +57,7 @@ void dcgan_generator(struct preset_build *build)
         preset_layer(build, "conv2d_transpose",
                      "{filters: %" PRId64
                      ", kernel: 4, stride: 2, padding: same, use_bias: false, " NORMAL "}",
-                     i == 0 ? build->data->channels : build->width << (i - 1));
+                     i == 0 ? build->data->channels : width << (i - 1));
     }
     preset_layer(build, "tanh", NULL);
 }
@@ -61,12 +65,13 @@ void dcgan_generator(struct preset_build *build)
 void dcgan_discriminator(struct preset_build *build)
 {
     int64_t side = 0;
+    int64_t width = preset_width(build, WIDTH);
     int count = halvings(build, &side);
     for (int i = 0; i < count && build->rc == CAM_OK; i++) {
         preset_layer(build, "conv2d",
                      "{filters: %" PRId64
                      ", kernel: 4, stride: 2, padding: same, use_bias: false, " NORMAL "}",
-                     build->width << i);
+                     width << i);
         if (i > 0) { /* none behind the image itself */
             preset_layer(build, "batch_norm", "{" NORMAL "}");
         }
