@@ -96,7 +96,8 @@ int graph_count(const struct graph *graph)
 
 const struct node *graph_node(const struct graph *graph, int node)
 {
-    return graph->nodes[node];
+    static const struct node NONE = {.shape = {.rank = 4, .dim = {1, 1, 1, 1}}, .path = ""};
+    return node == NODE_NONE ? &NONE : graph->nodes[node];
 }
 
 struct cam_arena *graph_arena(struct graph *graph)

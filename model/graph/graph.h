@@ -155,6 +155,8 @@ void graph_set_path(struct graph *graph, const char *path);
 bool graph_set_backward(struct graph *graph, bool backward);
 
 int graph_count(const struct graph *graph);
+/* NODE_NONE has a node too, of shape (1,1,1,1): a builder may look at the shape of a failed step.
+ */
 const struct node *graph_node(const struct graph *graph, int node);
 
 /* between_out[n], for each node n up to `last`: whether it is on a path from one of `wrt` to

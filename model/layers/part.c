@@ -104,29 +104,47 @@ const struct layer_spec *layer_named(const struct layer *layer, const char *name
     return NULL;
 }
 
+/* Of all names that this layer may read, the one most like `name`; NULL: none. */
+static const char *nearest_value(const struct layer *layer, const char *name)
+{
+    enum { NAMES_MAX = 64 }; /* the closest ones: of more, the first are left out */
+    const char *names[NAMES_MAX];
+    size_t count = 0;
+    names[count++] = layer->call->input_name;
+    if (layer->call->labelled) {
+        names[count++] = "label";
+    }
+    for (const struct layer_scope *scope = layer->scope; scope != NULL; scope = scope->outer) {
+        for (int i = scope->done - 1; i >= 0 && count < NAMES_MAX; i--) {
+            if (scope->layers[i].name != NULL) {
+                names[count++] = scope->layers[i].name;
+            }
+        }
+    }
+    return cam_nearest(name, names, count);
+}
+
 static enum cam_code find_value(const struct layer *layer, const char *name,
                                 struct layer_value *out, struct cam_err *err)
 {
-    const struct layer_scope *part = layer->scope;
-    for (const struct layer_scope *scope = part; scope != NULL; scope = scope->outer) {
+    for (const struct layer_scope *scope = layer->scope; scope != NULL; scope = scope->outer) {
         int place = place_of(scope, name);
-        if (place >= 0) {
-            *out = scope->values[place];
+        bool input = scope->outer == NULL && strcmp(name, layer->call->input_name) == 0;
+        if (place >= 0 || input) {
+            *out = place >= 0 ? scope->values[place] : scope->input;
             return CAM_OK;
         }
-        part = scope;
-    }
-    if (strcmp(name, layer->call->input_name) == 0) {
-        *out = part->input;
-        return CAM_OK;
     }
     if (layer->call->labelled && strcmp(name, "label") == 0) {
         *out = (struct layer_value){.node = layer->call->label};
         return CAM_OK;
     }
+    const char *near = nearest_value(layer, name);
     return doc_fail(layer->call->job->file_name, layer->spec->line, err,
-                    "input '%s' is neither a layer named above this one in %s nor '%s'", name,
-                    layer->call->spec->name, layer->call->input_name);
+                    "input '%s' is neither a layer named above this one in %s nor '%s'%s%s%s", name,
+                    layer->call->spec->name, layer->call->input_name,
+                    near != NULL ? ", did you mean '" : "", near != NULL ? near : "",
+                    near != NULL ? "'?" : "");
 }
 
 static enum cam_code find_inputs(const struct layer_type *type, struct layer *layer,
@@ -167,10 +185,10 @@ static enum cam_code build_layer(struct part_call *call, const struct layer_type
     if (graph_status(call->graph, &graph_err) == CAM_OK) {
         type->build(layer);
     }
-    if (layer->rc != CAM_OK) {
+    enum cam_code rc = graph_status(call->graph, &graph_err);
+    if (layer->rc != CAM_OK && rc != CAM_NO_MEMORY) { /* which makes any shape wrong */
         return cam_fail(err, layer->rc, "%s", layer->err.text);
     }
-    enum cam_code rc = graph_status(call->graph, &graph_err);
     if (rc == CAM_INVALID) {
         return doc_fail(call->job->file_name, layer->spec->line, err, "%s (%s): %s", layer->path,
                         layer->spec->type, graph_err.text);

@@ -43,6 +43,23 @@ class SameBits(unittest.TestCase):
             self.assertEqual(wanted, self.run_with(
                 sets + ["resources.ranks=3", "env.CAMBRIAN_COLLECTIVES=messages"]))
 
+    def test_ranks_of_layers_that_keep_or_draw_something(self):
+        """Vectors of spectral norms, dropout inside blocks, groups of samples."""
+        sets = ["train.epochs=1", "model.generator=["
+                "dense: {units: 196, spectral_norm: true}, reshape: [14, 14], "
+                "lstm: {units: 8, layers: 2, dropout: 0.2, bidirectional: true}, "
+                "transformer_block: {heads: 2, dropout: 0.1}, dense: {units: 56}, "
+                "reshape: [28, 28, 1], batch_norm, tanh]",
+                "model.discriminator=["
+                "conv2d: {filters: 8, kernel: 4, stride: 2, spectral_norm: true, activation: gelu}, "
+                "residual: [group_norm: 2, conv2d: {filters: 8, kernel: 3, padding: same, "
+                "spectral_norm: true}], max_pool2d, minibatch_stddev: 2, dropout: 0.2, flatten, "
+                "dense: {units: 1, spectral_norm: true}]"]
+        wanted = self.run_with(sets + ["resources.ranks=1"])
+        for ranks in (2, 3, 4):
+            with self.subTest(ranks=ranks):
+                self.assertEqual(wanted, self.run_with(sets + [f"resources.ranks={ranks}"]))
+
     def test_omp_threads(self):
         for threads in (1, 2, 7):
             with self.subTest(OMP_NUM_THREADS=threads):

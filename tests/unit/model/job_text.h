@@ -25,7 +25,17 @@ struct parsed_job {
     struct job_file file;
 };
 
-static struct parsed_job parse_job(const char *text, const char *const *set, size_t set_count)
+/* For texts that may be none. */
+static inline enum cam_code try_job(const char *text, struct parsed_job *out, struct cam_err *err)
+{
+    const struct job_text request = {
+        .file_name = "job.yaml", .base_dir = "/jobs", .text = text, .size = strlen(text)};
+    *out = (struct parsed_job){.arena = cam_arena_create()};
+    return jobfile_parse(&request, out->arena, &out->file, err);
+}
+
+static inline struct parsed_job parse_job(const char *text, const char *const *set,
+                                          size_t set_count)
 {
     struct parsed_job job = {.arena = cam_arena_create()};
     struct cam_err err = {0};

@@ -366,6 +366,9 @@ static const struct {
     {"    - average_pool2d: {padding: some}\n", IMAGE, "6: ", "valid, same"},
     {"    - max_pool2d\n", SEQUENCE, "6: ", "takes images (height, width, channels)"},
     {"    - global_average_pool\n", ROW, "6: ", "takes images"},
+    {"    - tanh: {name: middle}\n    - residual: [tanh: {input: midle}]\n", ROW, "7: ",
+     "input 'midle' is neither a layer named above this one in generator nor 'latent', did "
+     "you mean 'middle'?"},
     {"    - residual\n", ROW, "6: ", "body is missing"},
     {"    - residual: []\n", ROW, "6: ", "body is a list of 0, a list of 1"},
     {"    - residual: 3\n", ROW, "6: ", "body is '3', a list of"},

@@ -34,7 +34,7 @@ static struct built build_layers(const char *list, const struct shape *input, bo
     struct cam_text text = {0};
     cam_text_add(&text, JOB_HEAD "model:\n  generator:\n%s  discriminator: [flatten]\n" JOB_TAIL,
                  list);
-    b.job = parse_job(text.bytes, NULL, 0);
+    b.rc = try_job(text.bytes, &b.job, &b.err);
     cam_text_release(&text);
     b.input = graph_leaf(b.graph, OP_INPUT, 0, input);
     b.call.training = training;
@@ -44,6 +44,9 @@ static struct built build_layers(const char *list, const struct shape *input, bo
 /* In a step of its own, since the call points into the rig. */
 static void run_layers(struct built *b)
 {
+    if (b->rc != CAM_OK) {
+        return;
+    }
     b->streams.arena = b->job.arena;
     b->tensors = (struct tensors){.arena = b->job.arena,
                                   .parameters = {.align = 16},

@@ -181,6 +181,62 @@ static void test_values(void **state)
     }
 }
 
+/* Memory ends at any node of the graph: arenas ask for it in blocks, so some of one is taken away
+ * first, and then no block more is given, or one. */
+static void test_memory_short_is_an_error(void **state)
+{
+    (void)state;
+    enum { BLOCK_BYTES = 16 * 1024, NODE_BYTES = 400 };
+    for (int k = 0; k < CASE_COUNT; k++) {
+        int short_of = 0;
+        for (size_t taken = 0; taken < BLOCK_BYTES; taken += NODE_BYTES) {
+            struct built b = build_layers(CASES[k].list, &CASES[k].in, true);
+            (void)cam_arena_alloc(graph_arena(b.graph), 1, taken);
+            cam_fault_after(taken / NODE_BYTES % 2 == 0 ? 0 : 1);
+            run_layers(&b);
+            cam_fault_after(-1);
+            if (b.rc != CAM_OK && b.rc != CAM_NO_MEMORY) {
+                fail_msg("%s, %zu bytes taken: %s", CASES[k].list, taken, b.err.text);
+            }
+            short_of += b.rc == CAM_NO_MEMORY ? 1 : 0;
+            release_layers(&b);
+        }
+        assert_true(short_of > 0);
+    }
+}
+
+/* Lists with a few letters changed: built or refused in words, never a crash. */
+static void test_damaged_lists(void **state)
+{
+    (void)state;
+    static const char LETTERS[] = "0123456789-.[]{}:, ae";
+    uint64_t random = 9;
+    int built = 0;
+    for (int i = 0; i < 60 * CASE_COUNT; i++) {
+        const struct layer_case *c = &CASES[i % CASE_COUNT];
+        char list[512];
+        assert_true(strlen(c->list) < sizeof list);
+        strcpy(list, c->list);
+        for (int k = 0; k < 1 + i % 2; k++) {
+            (void)next_number(&random);
+            char *letter = &list[6 + (random >> 33) % (strlen(list) - 7)];
+            bool digit = *letter >= '0' && *letter <= '9';
+            *letter = *letter == '\n' ? '\n'
+                      : digit         ? LETTERS[(random >> 20) % 10]
+                                      : LETTERS[(random >> 20) % (sizeof LETTERS - 1)];
+        }
+        struct built b = build_layers(list, &c->in, i % 3 == 0);
+        run_layers(&b);
+        built += b.rc == CAM_OK ? 1 : 0;
+        if (b.rc != CAM_OK &&
+            (b.rc != CAM_INVALID || strncmp(b.err.text, "job.yaml:", strlen("job.yaml:")) != 0)) {
+            fail_msg("%s: %s\nof\n%s", cam_code_name(b.rc), b.err.text, list);
+        }
+        release_layers(&b);
+    }
+    assert_true(built > CASE_COUNT);
+}
+
 static void test_names_in_residual_layers(void **state)
 {
     (void)state;
@@ -248,6 +304,8 @@ int main(void)
         cmocka_unit_test(test_shapes_and_counts),
         cmocka_unit_test(test_gradients),
         cmocka_unit_test(test_values),
+        cmocka_unit_test(test_memory_short_is_an_error),
+        cmocka_unit_test(test_damaged_lists),
         cmocka_unit_test(test_names_in_residual_layers),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_every_layer_refuses_unknown_keys),
