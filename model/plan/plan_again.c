@@ -7,7 +7,11 @@
  */
 #include "model/plan/plan_build.h"
 
-enum { AGAIN_MAX = 6 }; /* operators */
+enum {
+    AGAIN_MAX = 6,   /* operators */
+    WHOLE_LOADS = 2, /* as a store and a load move: a long sum is better stored than made of all of
+                        its terms, which would have to stay in memory */
+};
 
 static bool is_cheap(enum op_kind op)
 {
@@ -92,6 +96,20 @@ static int again(struct plan_builder *b, int step, int node, int *budget)
     return plan_join_instruction(b->drafts[step].program, n->op, sources, n->input_count);
 }
 
+/* Loads from `first` on that read an element for each of the space. */
+static int whole_loads(const struct program *program, int first)
+{
+    int count = 0;
+    for (int i = first; i < program->load_count; i++) {
+        bool whole = true;
+        for (int d = 0; d < program->space.rank; d++) {
+            whole = whole && (program->space.dim[d] == 1 || program->loads[i].stride[d] != 0);
+        }
+        count += whole ? 1 : 0;
+    }
+    return count;
+}
+
 int plan_again(struct plan_builder *b, int step, int node)
 {
     struct program *program = b->drafts[step].program;
@@ -100,7 +118,8 @@ int plan_again(struct plan_builder *b, int step, int node)
     const int held = b->effects.held_count;
     int budget = AGAIN_MAX;
     int source = again(b, step, node, &budget);
-    if (source == NONE) {
+    if (source == NONE || whole_loads(program, loads) > WHOLE_LOADS) {
+        source = NONE;
         program->load_count = loads;
         program->instruction_count = instructions;
         b->effects.held_count = held;
