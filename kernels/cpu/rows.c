@@ -1,11 +1,8 @@
 #include "kernels/cpu/rows.h"
+#include "kernels/cpu/vector_math.h"
 
-#include <immintrin.h>
 #include <math.h>
-#include <sleef.h>
 #include <string.h>
-
-#define INLINE static inline __attribute__((always_inline))
 
 enum { WIDTH = 8, CHAINS = 4 };
 
@@ -49,21 +46,6 @@ INLINE __m256 sub(__m256 a, __m256 b)
 INLINE __m256 one(void)
 {
     return _mm256_set1_ps(1.0f);
-}
-
-INLINE __m256 exp8(__m256 a)
-{
-    return Sleef_finz_expf8_u10avx2(a);
-}
-
-INLINE __m256 tanh8(__m256 a)
-{
-    return Sleef_finz_tanhf8_u10avx2(a);
-}
-
-INLINE __m256 sigmoid8(__m256 a)
-{
-    return _mm256_div_ps(one(), add(one(), exp8(sub(_mm256_setzero_ps(), a))));
 }
 
 /* a (1 - a), 1 - a^2: slopes of sigmoid and tanh in their values. */

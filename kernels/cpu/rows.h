@@ -1,7 +1,8 @@
 /*
  * Rows of attention weights and of recurrent gates: what stands between the matrix products of the
  * macro operators.  Compiled for AVX2 and FMA as vector.h, with the same arithmetic: IEEE
- * operations and SLEEF, tails through masks, sums in an order that the count alone decides.
+ * operations, SLEEF and vector_math.h, tails through masks, sums in an order that the count alone
+ * decides.
  */
 #ifndef CPU_ROWS_H
 #define CPU_ROWS_H
