@@ -45,6 +45,8 @@ struct part_call {
     struct tensors *tensors;
     const int *parameters; /* the graph's leaf of every parameter, by slot: a part that is called
                               twice reads one leaf, so its gradients add up.  NULL: not known yet */
+    int64_t flattened[3];  /* the image (H, W, C) that enters in a row, 0: none does; part_build
+                              leaves here the one that goes out so */
     const char *phase;
     int call;      /* number of this call of the part within the phase */
     bool training; /* batch statistics and dropout; else running statistics */

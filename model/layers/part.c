@@ -232,7 +232,9 @@ enum cam_code part_build(struct part_call *call, int input, int *node_out, struc
                                 .path = spec->name,
                                 .unnamed_path = spec->name,
                                 .input = {.node = input}};
+    memcpy(scope.input.flattened, call->flattened, sizeof call->flattened);
     enum cam_code rc = layers_build(call, &scope, &out, err);
+    memcpy(call->flattened, out.flattened, sizeof call->flattened);
     *node_out = out.node;
     return rc;
 }

@@ -32,6 +32,8 @@ struct training_build {
     struct tensors tensors;
     struct part_spec specs[PARTS_MAX]; /* presets expanded; in the job's order */
     const char *input_names[PARTS_MAX];
+    int64_t enters[PARTS_MAX][3]; /* the image that enters a part in a row, as part_call has it */
+    int64_t leaves[PARTS_MAX][3]; /* the one that leaves it so, once declared */
     struct part_info parts[PARTS_MAX + 1]; /* the last: a group */
     struct phase phases[PHASES_MAX];
     struct input_info inputs[INPUTS_MAX];

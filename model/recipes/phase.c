@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 static enum cam_code no_memory(const struct phase_build *phase)
 {
@@ -29,8 +30,11 @@ enum cam_code phase_begin(struct training_build *build, const char *name, struct
 enum cam_code build_part(struct training_build *build, struct part_call *call, int input,
                          int *node_out)
 {
-    return build->build_part != NULL ? build->build_part(build, call, input, node_out)
-                                     : part_build(call, input, node_out, build->err);
+    memcpy(call->flattened, build->enters[call->part], sizeof call->flattened);
+    enum cam_code rc = build->build_part != NULL ? build->build_part(build, call, input, node_out)
+                                                 : part_build(call, input, node_out, build->err);
+    memcpy(build->leaves[call->part], call->flattened, sizeof call->flattened);
+    return rc;
 }
 
 enum cam_code phase_call(struct phase_build *phase, const struct phase_call *call, int *node_out)

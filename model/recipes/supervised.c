@@ -105,6 +105,8 @@ static enum cam_code declare(struct supervised *recipe)
     recipe->trained = recipe->encoder;
     if (rc == CAM_OK && recipe->head >= 0) {
         struct shape features = out;
+        memcpy(recipe->build->enters[recipe->head], recipe->build->leaves[recipe->encoder],
+               sizeof recipe->build->enters[0]);
         rc = build_declare(recipe->build, recipe->head, &features, &out);
         if (rc == CAM_OK) {
             recipe->trained = build_group(recipe->build, recipe->encoder, recipe->head);
