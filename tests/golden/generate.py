@@ -15,6 +15,7 @@ import golden_layers
 import golden_losses
 import golden_optimizers
 import golden_sequences
+import golden_supervised
 import golden_trainings
 
 
@@ -24,7 +25,7 @@ def main():
     torch.set_num_threads(1)
     for kind, modules in (("layers", (golden_layers, golden_sequences)),
                           ("losses", (golden_losses,)), ("optimizers", (golden_optimizers,)),
-                          ("trainings", (golden_trainings,))):
+                          ("trainings", (golden_trainings, golden_supervised))):
         write_all(folder, kind, (case for module in modules for case in module.cases()))
 
 

@@ -109,6 +109,19 @@ def penalty(shard, kind, real, generated, logits):
     return (((gradient ** 2).sum(1) + 1e-12).sqrt() - 1.0).square().sum()
 
 
+def blend(buffers, shards):
+    """Running statistics, a call at a time, of the batch that the shards make together."""
+    for calls in zip(*shards):
+        name, _, _, count = calls[0]
+        mean = sum(call[1] for call in calls) / len(calls)
+        square = sum(call[2] for call in calls) / len(calls)
+        count *= len(calls)
+        variance = (square - mean ** 2) * count / (count - 1)
+        for key, value in (("running_mean", mean), ("running_var", variance)):
+            old = buffers[f"{name}.{key}"]
+            buffers[f"{name}.{key}"] = (1 - MOMENTUM) * old + MOMENTUM * value
+
+
 class Training:
     """options: norm, dropout, spectral (of the discriminator), clip (of its weights), penalties (kind: weight
     and every), n_critic, batch, shards."""
@@ -186,7 +199,7 @@ class Training:
         for tensor, gradient in zip(tensors.values(), gradients):
             tensor.grad = gradient / self.batch
         self.update(part, tensors)
-        self.blend(statistics)
+        blend(self.buffers, statistics)
         self.buffers.update(shard.powers)
 
     def update(self, part, tensors):
@@ -197,18 +210,6 @@ class Training:
             for tensor in tensors.values():
                 tensor.data.clamp_(-self.options["clip"], self.options["clip"])
 
-    def blend(self, shards):
-        """Running statistics, a call at a time, of the batch that the shards make together."""
-        for calls in zip(*shards):
-            name, _, _, count = calls[0]
-            mean = sum(call[1] for call in calls) / len(calls)
-            square = sum(call[2] for call in calls) / len(calls)
-            count *= len(calls)
-            variance = (square - mean ** 2) * count / (count - 1)
-            for key, value in (("running_mean", mean), ("running_var", variance)):
-                old = self.buffers[f"{name}.{key}"]
-                self.buffers[f"{name}.{key}"] = (1 - MOMENTUM) * old + MOMENTUM * value
-
     def run(self):
         for step in range(STEPS):
             for _ in range(self.options.get("n_critic", 1)):
@@ -216,7 +217,7 @@ class Training:
             self.execute("generator")
             for key, tensor in (*self.t.items(), *self.buffers.items()):
                 self.case.expect(f"after.{step}.{key}", tensor.clone())
-        self.case.given("images", torch.stack(self.batches))
+        self.case.given("input.image", torch.stack(self.batches))
 
 
 def training_case(name, loss, optimizer, make, more=(), **options):

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PHASES_MOST = 8, BATCHES_COUNT = 1000 };
+enum { PHASES_MOST = 8, INPUTS_MOST = 4, BATCHES_COUNT = 1000 };
 
 /* A training at work in one place, as worker/train runs it on one rank. */
 struct run {
@@ -26,7 +26,7 @@ struct run {
     double *parameters; /* arenas, in the training's order */
     double *buffers;
     double *states[PHASES_MOST][UPDATE_STATES_MAX];
-    double *images;
+    double *inputs[INPUTS_MOST]; /* all batches of each of the training's inputs */
     int64_t executions[PHASES_MOST];
     int64_t batches; /* consumed */
     int done;        /* executions of all phases */
@@ -56,16 +56,27 @@ static void begin(struct run *r, const char *name, const struct golden_place *pl
     struct cam_err err = {0};
     *r = (struct run){.file = golden_open(name), .place = place, .arena = cam_arena_create()};
     golden_parse(safetensors_metadata(r->file, "job"), r->arena, &r->job);
-    const struct safetensors_tensor *images = golden_find(r->file, "images", "");
-    const struct data_shape data = {.count = BATCHES_COUNT * images->dim[1],
-                                    .height = images->dim[2],
-                                    .width = images->dim[3],
-                                    .channels = images->dim[4]};
+    struct data_shape data = {.count = BATCHES_COUNT * r->job.train.batch,
+                              .classes = (int64_t)golden_number(r->file, "classes", 0.0)};
+    const struct safetensors_tensor *images = safetensors_find(r->file, "input.image");
+    if (images != NULL) {
+        data.height = images->dim[2];
+        data.width = images->dim[3];
+        data.channels = images->dim[4];
+    } else {
+        data.length = golden_find(r->file, "input.text", "")->dim[2];
+    }
+    if (safetensors_find(r->file, "weight") != NULL) {
+        data.validation_count = r->job.train.batch;
+    }
     ASSERT_OK(training_create(&r->job, &data, &r->training, &err), err);
     const struct training *training = r->training;
     assert_true(training->phase_count <= PHASES_MOST);
     assert_true(training->parameter_count <= GOLDEN_SLOTS_MAX);
-    r->images = golden_values_of(images);
+    assert_true(training->input_count <= INPUTS_MOST);
+    for (int i = 0; i < training->input_count; i++) {
+        r->inputs[i] = golden_values_of(golden_find(r->file, "input.", training->inputs[i].name));
+    }
     r->parameters = zeros(training->parameter_floats);
     r->buffers = zeros(training->buffer_floats);
     for (int i = 0; i < training->parameter_count; i++) {
@@ -88,7 +99,9 @@ static void end(struct run *r)
             cam_free(r->states[i][k]);
         }
     }
-    cam_free(r->images);
+    for (int i = 0; i < INPUTS_MOST; i++) {
+        cam_free(r->inputs[i]);
+    }
     cam_free(r->parameters);
     cam_free(r->buffers);
     training_destroy(r->training);
@@ -106,19 +119,28 @@ static void bind_tables(const struct run *r, struct golden_work *work)
     }
 }
 
+/* The rows of a shard in the batch that was consumed last. */
+static void bind_inputs(const struct run *r, int64_t batch, int64_t shard, struct golden_work *work)
+{
+    const struct training *training = r->training;
+    int64_t row = batch * training->batch + shard * training->rows;
+    for (int i = 0; i < training->input_count; i++) {
+        int64_t floats = shape_count(&training->inputs[i].shape) / training->rows;
+        work->inputs[i] = r->inputs[i] + row * floats;
+    }
+}
+
 /* The sum over the shards of the phase's output blocks. */
 static double *run_shards(const struct run *r, const struct phase *phase, int64_t execution)
 {
     const struct training *training = r->training;
-    const struct shape *image = &training->inputs[0].shape;
     double *block = zeros(phase->output_floats);
     struct golden_work work = {.graph = phase->graph, .output_count = phase->output_count};
     assert_true(phase->output_count <= GOLDEN_OUTPUTS_MAX);
     memcpy(work.outputs, phase->output_nodes, (size_t)phase->output_count * sizeof work.outputs[0]);
     bind_tables(r, &work);
     for (int64_t s = 0; s < training->shards; s++) {
-        int64_t row = (r->batches - 1) * training->batch + s * training->rows;
-        work.inputs[0] = r->images + row * (shape_count(image) / training->rows);
+        bind_inputs(r, r->batches - 1, s, &work);
         work.random = (struct random_context){.seed = training->seed,
                                               .execution = (uint32_t)execution,
                                               .first_row = (uint32_t)(s * training->rows)};
@@ -144,13 +166,29 @@ static void compare_metrics(const struct run *r, const struct phase *phase, cons
     }
 }
 
+/* Which blocks of a part decay; lars has a test of its own (optimizer_test.c). */
+static double *decays_of(const struct run *r, const struct phase *phase)
+{
+    const struct part_info *part = &r->training->parts[phase->part];
+    double *decays = zeros(part->block_count);
+    assert_true(phase->update.trust == 0.0);
+    for (int i = 0; i < part->parameter_count; i++) {
+        const struct tensor_info *row = &r->training->parameters[part->parameter_first + i];
+        for (int64_t k = 0; k < row->block_count; k++) {
+            decays[row->block_first - part->block_first + k] =
+                update_decays(&phase->update, row) ? 1.0 : 0.0;
+        }
+    }
+    return decays;
+}
+
 static void update(struct run *r, const struct phase *phase, const double *gradient)
 {
     struct cam_err err = {0};
     const struct part_info *part = &r->training->parts[phase->part];
     double *parameters = r->parameters + part->block_first * BLOCK_FLOATS;
     double *const *states = r->states[phase->base];
-    double *decays = zeros(part->block_count);
+    double *decays = decays_of(r, phase);
     double *trust = zeros(part->block_count);
     float scalars[UPDATE_SCALAR_COUNT];
     int nodes[1 + UPDATE_STATES_MAX];
@@ -238,6 +276,30 @@ static void compare_tables(const struct run *r, int step)
     }
 }
 
+/* A shard of the first batch, judged with the file's weights. */
+static void compare_evaluation(const struct run *r)
+{
+    const struct evaluation *evaluation = &r->training->evaluation;
+    struct golden_work work = {.graph = evaluation->graph,
+                               .output_count = evaluation->metric_count};
+    if (evaluation->graph == NULL) {
+        return;
+    }
+    memcpy(work.outputs, evaluation->nodes,
+           (size_t)evaluation->metric_count * sizeof work.outputs[0]);
+    bind_tables(r, &work);
+    bind_inputs(r, 0, 0, &work);
+    double *weight = golden_values_of(golden_find(r->file, "weight", ""));
+    work.inputs[evaluation->weight_slot] = weight;
+    struct golden_values *values = golden_run(&work, r->place);
+    for (int i = 0; i < evaluation->metric_count; i++) {
+        golden_compare(r->place, golden_find(r->file, "evaluation.", evaluation->metrics[i].name),
+                       &values->values[values->offsets[i]], NULL);
+    }
+    cam_free(values);
+    cam_free(weight);
+}
+
 static void run_training(const char *name, const struct golden_place *place)
 {
     struct run r;
@@ -253,7 +315,8 @@ static void run_training(const char *name, const struct golden_place *place)
         }
         compare_tables(&r, step);
     }
-    assert_int_equal(r.batches, golden_find(r.file, "images", "")->dim[0]);
+    compare_evaluation(&r);
+    assert_int_equal(r.batches, golden_find(r.file, "input.", r.training->inputs[0].name)->dim[0]);
     end(&r);
 }
 
