@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-/* A set may be long to judge; every round of lanes is progress of its own. */
-enum { EVALUATE_LIMIT_MS = 600000 };
+/* A set may be long to judge: nobody is taken for hung within this, and this for every shard. */
+enum { EVALUATE_LIMIT_MS = 600000, SHARD_LIMIT_MS = 1000 };
 
 /* One lane's memory. */
 struct evaluate_lane {
@@ -185,7 +185,8 @@ enum cam_code evaluate_run(struct evaluate *e, double *metrics, struct cam_err *
     const struct evaluation *evaluation = &e->training->evaluation;
     const struct bindings bindings = {.parameters = engine_parameters(o->engine),
                                       .buffers = engine_buffers(o->engine)};
-    progress_enter(o->progress, "validation", "evaluate", EVALUATE_LIMIT_MS);
+    progress_enter(o->progress, "validation", "evaluate",
+                   EVALUATE_LIMIT_MS + (e->end - e->first) * SHARD_LIMIT_MS);
     enum cam_code rc =
         o->compiled->backend->prepare(o->compiled->evaluation.executable, &bindings, err);
     for (e->round = e->first; rc == CAM_OK && e->round < e->end;
