@@ -160,6 +160,9 @@ class SameBits(WorkerTest):
         job = self.job()
         self.assertEqual(self.reference, self.finish(
             job, ranks=2, lanes=2, env={"CAMBRIAN_TEST_NO_ALLOC": "1"}))
+        norms = ["optimizer={lars: {lr: 0.1, clip_norm: 1, warmup: 5}}", "train.on_nan=rollback"]
+        self.finish(self.job(norms), ranks=2, lanes=2,
+                    env={"CAMBRIAN_TEST_NO_ALLOC": "1", "CAMBRIAN_TEST_NAN": "13x1"})
 
     def test_other_seed_and_fewer_epochs(self):
         digest = self.reference[0]

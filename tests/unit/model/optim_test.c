@@ -210,6 +210,36 @@ static void test_every_optimizer_by_its_formula(void **state)
     }
 }
 
+/* Every update is one pass over memory, also where blocks have numbers of their own. */
+static void test_every_optimizer_is_one_pass(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct training *t = make_training(CASES[i].text);
+        struct update_info update = t->phases[0].update;
+        struct graph *graph = NULL;
+        struct plan *plan = NULL;
+        struct cam_err err = {0};
+        int nodes[1 + UPDATE_STATES_MAX];
+        struct plan_output outputs[1 + UPDATE_STATES_MAX];
+        update.clip_norm = 1.0;
+        ASSERT_OK(training_update_graph(&update, FLOATS, &graph, nodes, &err), err);
+        for (int k = 0; k <= update.state_count; k++) {
+            outputs[k] = (struct plan_output){nodes[k], (int64_t)k * FLOATS};
+        }
+        const struct plan_request request = {.graph = graph,
+                                             .outputs = outputs,
+                                             .output_count = 1 + update.state_count,
+                                             .fuse = true};
+        ASSERT_OK(plan_create(&request, &plan, &err), err);
+        assert_int_equal(plan->step_count, 1);
+        assert_int_equal(plan->activation_floats, 0);
+        plan_destroy(plan);
+        graph_destroy(graph);
+        training_destroy(t);
+    }
+}
+
 static void test_clip_norm_scales_the_whole_gradient(void **state)
 {
     (void)state;
@@ -340,6 +370,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_optimizer_by_its_formula),
+        cmocka_unit_test(test_every_optimizer_is_one_pass),
         cmocka_unit_test(test_clip_norm_scales_the_whole_gradient),
         cmocka_unit_test(test_trust_of_lars),
         cmocka_unit_test(test_schedules),
