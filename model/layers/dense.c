@@ -120,6 +120,7 @@ void dense_build(struct layer *layer)
     int64_t features = in->dim[in->rank - 1];
     layer->call->features = input->node;
     layer->call->features_known = true;
+    memcpy(layer->call->features_image, input->flattened, sizeof input->flattened);
     struct layer_tensor weight = {.suffix = "weight",
                                   .shape = {.rank = 2, .dim = {features, units}},
                                   .layout = EXPORT_MATRIX};

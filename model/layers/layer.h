@@ -55,6 +55,7 @@ struct part_call {
     int label;
     bool features_known; /* out: what the last dense layer so far read */
     int features;
+    int64_t features_image[3]; /* the image that they are in a row; 0: they are none */
     struct statistic *statistics;
     int statistic_count;
     int statistic_capacity;

@@ -37,7 +37,6 @@ static enum cam_code embed(struct training_build *build, const struct part_call 
     struct tensor_wish wish = *table;
     (void)snprintf(name, sizeof name, "%s.%s.weight", call->spec->name, table->name);
     wish.name = name;
-    wish.layout = EXPORT_SAME;
     wish.part = call->part;
     enum cam_code rc = tensors_parameter(call->tensors, &wish, &slot, build->err);
     if (rc != CAM_OK) {
@@ -85,6 +84,8 @@ static enum cam_code project(struct training_build *build, const struct part_cal
     const struct tensor_wish table = {
         .name = "label_projection",
         .shape = {.rank = 2, .dim = {build->data->classes, width}},
+        .layout = call->features_image[0] != 0 ? EXPORT_TABLE_OF_IMAGES : EXPORT_SAME,
+        .image = call->features_image[0] != 0 ? call->features_image : NULL,
         .initial = {.kind = INITIAL_UNIFORM, .first = -bound, .second = bound},
     };
     enum cam_code rc = embed(build, call, &table, &rows);

@@ -16,24 +16,18 @@ struct walk {
 
 static struct walk walk_same(const struct tensor_info *info)
 {
-    return (struct walk){
-        .from = info->shape, .order = {0, 1, 2, 3, 4, 5}
-    };
+    return (struct walk){.from = info->shape, .order = {0, 1, 2, 3, 4, 5}};
 }
 
 /* (KH,KW,I,O) -> (O,I,KH,KW); for a transposed convolution (KH,KW,O,I) -> (I,O,KH,KW). */
 static struct walk walk_conv(const struct tensor_info *info)
 {
-    return (struct walk){
-        .from = info->shape, .order = {3, 2, 0, 1}
-    };
+    return (struct walk){.from = info->shape, .order = {3, 2, 0, 1}};
 }
 
 static struct walk walk_matrix(const struct tensor_info *info)
 {
-    return (struct walk){
-        .from = info->shape, .order = {1, 0}
-    };
+    return (struct walk){.from = info->shape, .order = {1, 0}};
 }
 
 /* (H,W,C,out) -> (out,C,H,W) */
@@ -42,8 +36,7 @@ static struct walk walk_from_image(const struct tensor_info *info)
     const int64_t *image = info->image;
     return (struct walk){
         .from = {.rank = 4, .dim = {image[0], image[1], image[2], info->shape.dim[1]}},
-        .order = { 3, 2,                                                                0, 1}
-    };
+        .order = {3, 2, 0, 1}};
 }
 
 /* (in,H,W,C) -> (C,H,W,in) */
@@ -52,18 +45,24 @@ static struct walk walk_to_image(const struct tensor_info *info)
     const int64_t *image = info->image;
     return (struct walk){
         .from = {.rank = 4, .dim = {info->shape.dim[0], image[0], image[1], image[2]}},
-        .order = { 3, 1,                                                                2, 0}
-    };
+        .order = {3, 1, 2, 0}};
 }
 
 /* (H,W,C) -> (C,H,W) */
 static struct walk walk_vector(const struct tensor_info *info)
 {
     const int64_t *image = info->image;
+    return (struct walk){.from = {.rank = 3, .dim = {image[0], image[1], image[2]}},
+                         .order = {2, 0, 1}};
+}
+
+/* (rows,H,W,C) -> (rows,C,H,W) */
+static struct walk walk_table(const struct tensor_info *info)
+{
+    const int64_t *image = info->image;
     return (struct walk){
-        .from = {.rank = 3, .dim = {image[0], image[1], image[2]}},
-          .order = { 2,        0,                                     1}
-    };
+        .from = {.rank = 4, .dim = {info->shape.dim[0], image[0], image[1], image[2]}},
+        .order = {0, 3, 1, 2}};
 }
 
 static struct walk (*const WALKS[])(const struct tensor_info *info) = {
@@ -75,6 +74,7 @@ static struct walk (*const WALKS[])(const struct tensor_info *info) = {
     [EXPORT_MATRIX_TO_IMAGE] = walk_to_image,
     [EXPORT_VECTOR_TO_IMAGE] = walk_vector,
     [EXPORT_CONV1D] = walk_conv,
+    [EXPORT_TABLE_OF_IMAGES] = walk_table,
 };
 
 /* Visits the checkpoint's elements in order; at[i] is where each is in the arena. */
@@ -142,7 +142,8 @@ struct shape tensor_export_shape(const struct tensor_info *info)
         if (line) { /* of height 1, which is not said there */
             shape = (struct shape){.rank = 3, .dim = {shape.dim[0], shape.dim[1], shape.dim[3]}};
         }
-    } else if (shape.rank == 2 && info->layout != EXPORT_SAME) { /* matrices are (out, in) there */
+    } else if (shape.rank == 2 && info->layout != EXPORT_SAME &&
+               info->layout != EXPORT_TABLE_OF_IMAGES) { /* matrices are (out, in) there */
         shape.dim[0] = info->shape.dim[1];
         shape.dim[1] = info->shape.dim[0];
     }

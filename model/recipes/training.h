@@ -37,6 +37,7 @@ enum export_layout {
     EXPORT_MATRIX_TO_IMAGE,   /* (in,H*W*C) -> (C*H*W,in): a dense layer before reshape */
     EXPORT_VECTOR_TO_IMAGE,   /* (H*W*C) -> (C*H*W): its bias */
     EXPORT_CONV1D,            /* (1,K,I,O) -> (O,I,K) */
+    EXPORT_TABLE_OF_IMAGES,   /* (rows,H*W*C) -> (rows,C*H*W): vectors beside flattened images */
 };
 
 struct tensor_info {
