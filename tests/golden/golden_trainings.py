@@ -17,6 +17,7 @@ SEED = 7
 LATENT = 3
 IMAGE = (4, 4, 2)
 MOMENTUM = 0.1
+CLASSES = 3
 
 GENERATOR = ["dense: {units: 16}", "reshape: [2, 2, 4]", "batch_norm", "relu",
              "conv2d_transpose: {filters: 2, kernel: 4, stride: 2, padding: 1, activation: tanh}"]
@@ -53,16 +54,25 @@ class Shard:
                                 x.numel() // x.shape[1]))
         return F.batch_norm(x, None, None, t[name + ".weight"], t[name + ".bias"], True)
 
-    def generate(self):
+    def drawn_labels(self, real):
+        """Of generated samples, each class as likely; a loss of pairs compares within a class."""
+        options = self.training.options
+        if not options.get("conditional") or options.get("pairs"):
+            return real
+        return (self.random(uniforms, "label/0") * CLASSES).floor()
+
+    def generate(self, labels):
         t = self.training.t
         self.calls["generator"] += 1
         z = self.random(normals, "latent/0", LATENT)
+        if self.training.options.get("conditional"):
+            z = torch.cat([z, t["generator.label_embedding.weight"][labels.long()]], 1)
         x = F.linear(z, t["generator.0.weight"], t["generator.0.bias"]).reshape(-1, 4, 2, 2)
         x = F.relu(self.batch_norm(x, "generator.2"))
         x = F.conv_transpose2d(x, t["generator.4.weight"], t["generator.4.bias"], 2, 1)
         return torch.tanh(x)
 
-    def judge(self, x):
+    def judge(self, x, labels):
         """Images (N,C,H,W) to logits."""
         t = self.training.t
         call = self.calls["discriminator"]
@@ -76,7 +86,11 @@ class Shard:
             u = self.random(uniforms, f"discriminator.1/{call}", 2, 2, 3)
             kept = (u >= rate).double().movedim(-1, 1).flatten(1) / (1.0 - rate)
             x = x * kept
-        return F.linear(x, self.weight("discriminator.last"), t["discriminator.last.bias"])
+        y = F.linear(x, self.weight("discriminator.last"), t["discriminator.last.bias"])
+        if self.training.options.get("conditional"):
+            table = t["discriminator.label_projection.weight"]
+            y = y + (table[labels.long()] * x).sum(1, keepdim=True)
+        return y
 
     def weight(self, name):
         weight = self.training.t[name + ".weight"]
@@ -88,9 +102,9 @@ class Shard:
         return weight
 
 
-def penalty(shard, kind, real, generated, logits):
+def penalty(shard, kind, real, generated, logits, labels):
     """The sum over samples without its weight; real and generated are those of the loss, logits of
-    both theirs."""
+    both theirs, labels those of the real."""
     if kind in ("r1", "r2"):
         image, judged = (real, logits[0]) if kind == "r1" else (generated, logits[1])
     else:
@@ -102,7 +116,7 @@ def penalty(shard, kind, real, generated, logits):
             moved = real + noise * 0.5 * real.std(unbiased=False)
             image = real + shard.random(uniforms, "near", 1, 1, 1) * (moved - real)
         image = image.detach().requires_grad_()
-        judged = shard.judge(image)
+        judged = shard.judge(image, labels)
     gradient = torch.autograd.grad(judged.sum(), image, create_graph=True)[0].flatten(1)
     if kind in ("r1", "r2"):
         return 0.5 * (gradient ** 2).sum()
@@ -139,6 +153,10 @@ class Training:
             shapes.update({"discriminator.0.norm.weight": (3,), "discriminator.0.norm.bias": (3,)})
             buffers.update({"discriminator.0.norm.running_mean": (3,),
                             "discriminator.0.norm.running_var": (3,)})
+        if options.get("conditional"):
+            shapes.update({"generator.0.weight": (16, 2 * LATENT),
+                           "generator.label_embedding.weight": (CLASSES, LATENT),
+                           "discriminator.label_projection.weight": (CLASSES, 12)})
         if options.get("spectral"):
             buffers.update({"discriminator.0.weight_u": (3,), "discriminator.last.weight_u": (1,)})
         self.t = {}
@@ -150,25 +168,29 @@ class Training:
                            for part, make in optimizers.items()}
         self.executions = {"generator": 0, "discriminator": 0}
         self.batches = []
+        self.labels = []
         self.done = 0
 
     def of(self, part):
         return {key: value for key, value in self.t.items() if key.startswith(part)}
 
-    def discriminator_terms(self, shard, real):
+    def discriminator_terms(self, shard, real, labels):
         real = real.clone().requires_grad_()
-        real_logits = shard.judge(real)
-        generated = shard.generate().detach().requires_grad_()
-        logits = (real_logits, shard.judge(generated))
+        drawn = shard.drawn_labels(labels)
+        real_logits = shard.judge(real, labels)
+        generated = shard.generate(drawn).detach().requires_grad_()
+        logits = (real_logits, shard.judge(generated, drawn))
         terms = {"d_loss": self.loss[0](*logits)}
         for kind, (weight, every) in self.options.get("penalties", {}).items():
             if every == 1 or shard.phase == "discriminator_penalty":
-                terms[kind] = weight * every * penalty(shard, kind, real, generated, logits)
+                value = penalty(shard, kind, real, generated, logits, labels)
+                terms[kind] = weight * every * value
         return terms
 
-    def generator_terms(self, shard, real):
-        real_logits = shard.judge(real) if self.options.get("pairs") else None
-        return {"g_loss": self.loss[1](real_logits, shard.judge(shard.generate()))}
+    def generator_terms(self, shard, real, labels):
+        drawn = shard.drawn_labels(labels)
+        real_logits = shard.judge(real, labels) if self.options.get("pairs") else None
+        return {"g_loss": self.loss[1](real_logits, shard.judge(shard.generate(drawn), drawn))}
 
     def execute(self, part):
         execution = self.executions[part]
@@ -177,6 +199,7 @@ class Training:
         name = part
         if part == "discriminator":
             self.batches.append(self.case.draw(self.batch, *IMAGE))
+            self.labels.append(self.case.whole(self.batch, below=CLASSES))
             if lazy and execution % lazy[0] == 0:
                 name = "discriminator_penalty"
         terms_of = getattr(self, part + "_terms")
@@ -186,8 +209,8 @@ class Training:
         statistics = []
         for index in range(self.shards):
             shard = Shard(self, name, execution, index)
-            rows = self.batches[-1][shard.first_row:shard.first_row + shard.rows]
-            terms = terms_of(shard, rows.movedim(-1, 1))
+            rows = slice(shard.first_row, shard.first_row + shard.rows)
+            terms = terms_of(shard, self.batches[-1][rows].movedim(-1, 1), self.labels[-1][rows])
             new = torch.autograd.grad(sum(terms.values()), list(tensors.values()))
             gradients = new if gradients is None else [a + b for a, b in zip(gradients, new)]
             for key, value in terms.items():
@@ -218,6 +241,8 @@ class Training:
             for key, tensor in (*self.t.items(), *self.buffers.items()):
                 self.case.expect(f"after.{step}.{key}", tensor.clone())
         self.case.given("input.image", torch.stack(self.batches))
+        if self.options.get("conditional"):
+            self.case.given("input.label", torch.stack(self.labels))
 
 
 def training_case(name, loss, optimizer, make, more=(), **options):
@@ -238,7 +263,8 @@ def training_case(name, loss, optimizer, make, more=(), **options):
     lines += [f"loss: {text}", f"optimizer: {{{optimizer}}}", *more,
               "train: {epochs: 1, batch: %d, shards: %d, seed: %d}" % (
                   options.get("batch", 4), options.get("shards", 1), SEED)]
-    case = Case(name, job="\n".join(lines) + "\n", steps=STEPS, f64=1e-6, f32=5e-5)
+    case = Case(name, job="\n".join(lines) + "\n", steps=STEPS, f64=1e-6, f32=5e-5,
+                classes=CLASSES)
     Training(case, loss, {"generator": make, "discriminator": make}, options).run()
     return case
 
@@ -269,6 +295,12 @@ def cases():
     yield training_case("hinge", "hinge", adam_text, plain, batch=6, shards=3)
     yield training_case("spectral_norm", "hinge", adam_text, plain, ("gan: {n_critic: 2}",),
                         n_critic=2, spectral=True, batch=6, shards=2)
+    yield training_case("conditional", "hinge", adam_text, plain,
+                        ("gan: {conditional: true, penalties: [gradient_penalty]}",),
+                        penalties={"gradient_penalty": (10.0, 1)}, conditional=True, batch=6,
+                        shards=2)
+    yield training_case("conditional_pairs", "relativistic", adam_text, plain,
+                        ("gan: {conditional: true}",), pairs=True, conditional=True)
     yield training_case("dragan", "minimax", adam_text, plain, penalties("{dragan: {weight: 5}}"),
                         penalties={"dragan": (5.0, 1)}, batch=6, shards=2)
     yield training_case("r1", "non_saturating", adam_text, plain, penalties("{r1: {weight: 4}}"),
