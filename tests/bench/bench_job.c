@@ -91,6 +91,14 @@ static bool read_image(const char *text, int64_t image[3])
     return image[0] >= 1 && image[1] >= 1 && image[2] >= 1 && *end == '\0';
 }
 
+static bool read_text(const char *text, int64_t sizes[2])
+{
+    char *end = NULL;
+    sizes[0] = strtoll(text, &end, 10);
+    sizes[1] = *end == 'x' ? strtoll(end + 1, &end, 10) : 0;
+    return sizes[0] >= 1 && sizes[1] >= 1 && *end == '\0';
+}
+
 /* One option with a value; false for one that is unknown or does not read. */
 static bool read_option(struct bench_options *options, const char *name, const char *value)
 {
@@ -104,6 +112,8 @@ static bool read_option(struct bench_options *options, const char *name, const c
         return read_number(value, &options->rounds);
     } else if (strcmp(name, "--image") == 0) {
         return read_image(value, options->image);
+    } else if (strcmp(name, "--text") == 0) {
+        return read_text(value, options->text);
     } else if (strcmp(name, "--set") == 0 && options->set_count < BENCH_SETS_MAX) {
         options->set[options->set_count++] = value;
     } else {
@@ -212,23 +222,30 @@ static void open_data(struct bench *bench)
     source_close(source);
 }
 
+/* Images of noise, or tokens one after another; so are the classes. */
 static void invent_data(struct bench *bench)
 {
     struct cam_err err;
     const int64_t *image = bench->options.image;
+    const int64_t *text = bench->options.text;
     const struct data_shape shape = {.count = NOISE_SAMPLES,
                                      .height = image[0],
                                      .width = image[1],
                                      .channels = image[2],
-                                     .classes = NOISE_CLASSES};
+                                     .length = text[0],
+                                     .classes = text[0] > 0 ? text[1] : NOISE_CLASSES};
     if (training_create(&bench->job, &shape, &bench->training, &err) != CAM_OK) {
         bench_die(&err);
     }
-    int64_t rows = bench->training->batch;
-    bench->values = bench_noise(rows * image[0] * image[1] * image[2], 1.0f);
-    bench->labels = bench_noise(rows, 0.0f);
-    for (int64_t row = 0; row < rows; row++) {
-        bench->labels[row] = (float)(row % NOISE_CLASSES);
+    int64_t values = bench->training->batch * data_value_floats(&shape);
+    int64_t labels = bench->training->batch * data_label_floats(&shape);
+    bench->values = bench_noise(values, 1.0f);
+    bench->labels = bench_noise(labels, 0.0f);
+    for (int64_t i = 0; i < labels; i++) {
+        bench->labels[i] = (float)(i % shape.classes);
+    }
+    for (int64_t i = 0; i < values && text[0] > 0; i++) {
+        bench->values[i] = (float)(i % shape.classes);
     }
 }
 
@@ -237,7 +254,7 @@ void bench_open(const struct bench_options *options, struct bench *out)
     struct cam_err err;
     *out = (struct bench){.options = *options, .arena = bench_need(cam_arena_create())};
     read_job(out);
-    if (options->image[0] > 0) {
+    if (options->image[0] > 0 || options->text[0] > 0) {
         invent_data(out);
     } else {
         open_data(out);

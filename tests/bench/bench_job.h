@@ -25,6 +25,7 @@ struct bench_options {
     bool serve;       /* step_bench: commands on standard input */
     bool programs;    /* plan_bench: print their instructions */
     int64_t image[3]; /* noise of this size in place of the job's data; 0: the job's data */
+    int64_t text[2];  /* likewise: tokens a sample and of the vocabulary */
 };
 
 struct bench {

@@ -5,10 +5,12 @@
  * of all phases (without exchange between ranks, update and loading; step_bench.c has these).
  *
  *   cambrian-bench-plan JOB.yaml [--modules DIR] [--backend NAME] [--lanes N] [--rounds N]
- *                       [--image HxWxC] [--native] [--programs] [--set KEY=VALUE]...
+ *                       [--image HxWxC | --text LENGTHxVOCABULARY] [--native] [--programs]
+ *                       [--set KEY=VALUE]...
  *
  * Times are of lane 0's thread on its core (not of the clock), medians over rounds in which all
- * lanes run the steps one by one, in plan order.  --image takes noise in place of the job's data.
+ * lanes run the steps one by one, in plan order.  --image and --text take
+ * noise in place of the job's data.
  */
 #include "tests/bench/bench_steps.h"
 
@@ -19,9 +21,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static const char USAGE[] = "usage: cambrian-bench-plan JOB.yaml [--modules DIR] [--backend NAME] "
-                            "[--lanes N] [--rounds N] [--image HxWxC] [--native] [--programs] "
-                            "[--set KEY=VALUE]...\n";
+static const char USAGE[] =
+    "usage: cambrian-bench-plan JOB.yaml [--modules DIR] [--backend NAME] "
+    "[--lanes N] [--rounds N] [--image HxWxC | --text LENGTHxVOCABULARY] [--native] [--programs] "
+    "[--set KEY=VALUE]...\n";
 
 /* "0:load 1:constant 2:mul(0,1) 3:add(2,0)" */
 static void print_program(const struct program *program)

@@ -3,7 +3,8 @@
  * step.
  *
  *   cambrian-bench-step JOB.yaml [--modules DIR] [--backend NAME] [--lanes N] [--rounds N]
- *                       [--image HxWxC] [--native] [--set KEY=VALUE]... [--serve]
+ *                       [--image HxWxC | --text LENGTHxVOCABULARY] [--native]
+ *                       [--set KEY=VALUE]... [--serve]
  *
  * A step is what one rank without others makes: packed weights, shard graphs over the lanes, sums
  * over shards, updates, running statistics; not the loading of data.  Prints one line of JSON: the
@@ -31,7 +32,8 @@ enum { METRICS_MAX = 64, STEPS_MAX = 4096, WARM_STEPS = 2, BARE_ROUNDS_MAX = 200
 
 static const char USAGE[] =
     "usage: cambrian-bench-step JOB.yaml [--modules DIR] [--backend NAME] [--lanes N] "
-    "[--rounds N] [--image HxWxC] [--native] [--set KEY=VALUE]... [--serve]\n";
+    "[--rounds N] [--image HxWxC | --text LENGTHxVOCABULARY] [--native] [--set KEY=VALUE]... "
+    "[--serve]\n";
 
 struct stepper {
     struct bench bench;
