@@ -2,6 +2,7 @@
 #include "kernels/cpu/vector_math.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum { WIDTH = 8, CHAINS = 4 };
@@ -9,23 +10,29 @@ enum { WIDTH = 8, CHAINS = 4 };
 /* Eight neighbouring elements of which the first `live` exist. */
 struct lanes {
     __m256i mask;
+    bool all;
 };
 
 INLINE struct lanes lanes_of(int64_t live)
 {
     static const int MASKS[2 * WIDTH] = {-1, -1, -1, -1, -1, -1, -1, -1};
     int64_t n = live < WIDTH ? live : WIDTH;
-    return (struct lanes){_mm256_loadu_si256((const __m256i *)(const void *)(MASKS + WIDTH - n))};
+    return (struct lanes){_mm256_loadu_si256((const __m256i *)(const void *)(MASKS + WIDTH - n)),
+                          n == WIDTH};
 }
 
 INLINE __m256 get(const float *from, struct lanes lanes)
 {
-    return _mm256_maskload_ps(from, lanes.mask);
+    return lanes.all ? _mm256_loadu_ps(from) : _mm256_maskload_ps(from, lanes.mask);
 }
 
 INLINE void put(float *to, struct lanes lanes, __m256 value)
 {
-    _mm256_maskstore_ps(to, lanes.mask, value);
+    if (lanes.all) {
+        _mm256_storeu_ps(to, value);
+    } else {
+        _mm256_maskstore_ps(to, lanes.mask, value);
+    }
 }
 
 INLINE __m256 mul(__m256 a, __m256 b)

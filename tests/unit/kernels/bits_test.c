@@ -48,7 +48,12 @@ static void small_network(struct rig *rig)
     rig->outputs[1] = graph_sum(graph, graph_unary(graph, OP_EXP, graph_scale(graph, dx, 0.01)), 7);
     rig->outputs[2] = dw;
     rig->outputs[3] = graph_sum(graph, graph_binary(graph, OP_MUL, x, x), 14);
-    rig->output_count = 4;
+    /* Programs with rows: of 10, several a tile; of 40 * 7 * 7, longer than one. */
+    int labels = rig_input(rig, 1, &(struct shape){.rank = 1, .dim = {6}});
+    rig->outputs[4] = graph_softmax_xent(graph, logits, labels, 0.1);
+    rig->outputs[5] = graph_standardize(graph, y, 14, 1e-5);
+    gradient_append(graph, graph_sum(graph, rig->outputs[4], 3), &logits, 1, &rig->outputs[6]);
+    rig->output_count = 7;
 }
 
 static double *run_network(const struct rig_place *place, int64_t *count_out)
