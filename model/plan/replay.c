@@ -36,10 +36,20 @@ static bool is_product(enum op_kind op)
     return class == OP_CLASS_PRODUCT || class == OP_CLASS_MACRO;
 }
 
-/* "model.3" of "model.3.body.1" */
+/* "model.3" of "model.3.body.1", "model.h.3" of "model.h.3.linear1", "model.stem" of
+ * "model.stem.x": up to the first number, since presets name layers with dots, or else the first
+ * two parts. */
 static size_t layer_length(const char *path)
 {
     size_t first = strcspn(path, ".");
+    size_t end = first;
+    while (path[end] != '\0') {
+        const char *part = path + end + 1;
+        end += 1 + strcspn(part, ".");
+        if (strspn(part, "0123456789") == (size_t)(path + end - part)) {
+            return end;
+        }
+    }
     return path[first] == '\0' ? first : first + 1 + strcspn(path + first + 1, ".");
 }
 

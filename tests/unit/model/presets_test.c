@@ -289,12 +289,42 @@ static void test_refusals(void **state)
     }
 }
 
+/* Names with dots are still layers that recomputation can cut at. */
+static void test_recompute(void **state)
+{
+    (void)state;
+    static const char *const TEXTS[] = {
+        LANGUAGE("{preset: gpt, layers: 9, heads: 2, width: 64}"),
+        LANGUAGE("{preset: bert, layers: 9, heads: 2, width: 64, pooler: false}\n"
+                 "  head: [{dense: {units: 65}}]"),
+        CLASSIFY("{preset: vit, layers: 9, heads: 2, width: 64, patch: 4, classes: 10}"),
+        CLASSIFY("{preset: resnet34, stem: small, width: 8, classes: 10}")};
+    for (size_t i = 0; i < sizeof TEXTS / sizeof TEXTS[0]; i++) {
+        int64_t bytes[2];
+        for (int blocks = 0; blocks < 2; blocks++) {
+            const char *const set[] = {blocks ? "train.recompute=blocks" : "train.recompute=none"};
+            struct parsed_job job = parse_job(TEXTS[i], set, 1);
+            struct job_figures figures;
+            struct cam_err err = {0};
+            const struct data_shape *data = i < 2 ? &SHAKESPEARE : &CIFAR;
+            ASSERT_OK(model_check(&job.file, data, 1, &figures, &err), err);
+            bytes[blocks] = figures.activation_bytes;
+            cam_arena_destroy(job.arena);
+        }
+        if (bytes[1] * 3 > bytes[0] * 2) {
+            fail_msg("%s: %lld bytes of activations, %lld with recompute", TEXTS[i],
+                     (long long)bytes[0], (long long)bytes[1]);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parameters),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_recompute),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
