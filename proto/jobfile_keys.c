@@ -285,7 +285,8 @@ static const struct job_key KEYS[] = {
      .least = 1,
      .most = EPOCHS_MAX,
      .offset = AT(train.epochs),
-     .help = "Passes over the data; each has floor(samples / batch) steps, or `steps_per_epoch`."},
+     .help = "Passes over the data; each has floor(samples / batch) steps, or `steps_per_epoch`; "
+             "with `gan.n_critic` so many times fewer."},
     {.path = "train.steps_per_epoch",
      .type = KEY_INT,
      .fallback_note = "floor(samples / batch)",
