@@ -1,8 +1,8 @@
 /*
  * Vector arithmetic on short rows of floats: the inner loops of the fused programs.  Compiled for
  * AVX2 and FMA, and called only where backend.c has found both.  Results do not depend on the
- * processor: IEEE operations, no contraction, SLEEF's fixed-instruction-set functions (an error of
- * 1.0 units in the last place), and tanh and erf of our own (1.35 and 1.03 units).
+ * processor: IEEE operations, no contraction, and SLEEF's fixed-instruction-set functions (an
+ * error of 1.0 units in the last place; tanh 3.5).
  *
  * Counts are multiples of VECTOR_WIDTH unless said otherwise; pointers need no alignment.  An
  * output may be the same row as a source, not a shifted one.
