@@ -37,7 +37,7 @@ CASES = {
             CLASSIFY + ENCODER % "mlp, width: 16, dropout: 0.2" + "  head: {preset: mlp, width: 8}\n",
             CLASSIFY + ENCODER % "mlp, width: 16, classes: 10"],
     "unet_decoder": [GAN + PARTS % ("unet_decoder, width: 4", DENSE)],
-    "resnet50": [CLASSIFY + ENCODER % "resnet50, width: 8, classes: 10"],
+    "resnet50": [CLASSIFY + ENCODER % "resnet50, width: 4, classes: 10"],
     "vit": [CLASSIFY + ENCODER % "vit, width: 8, heads: 2, layers: 2, patch: 8, classes: 10"],
     "gpt": [TEXT + ENCODER % "gpt, width: 8, heads: 2, layers: 2, dropout: 0.1",
             TEXT + ENCODER % "gpt, width: 8, heads: 2, layers: 2, use_bias: false, activation: gelu"],
@@ -50,7 +50,7 @@ for depth in (11, 13, 16, 19):
         f"vgg{depth}, width: 4, hidden: 8, batch_norm: {str(depth == 16).lower()}, classes: 10")]
 for depth in (18, 34):
     CASES[f"resnet{depth}"] = [
-        CLASSIFY + ENCODER % f"resnet{depth}, stem: small, width: 8" + "  head: [{dense: {units: 10}}]\n"]
+        CLASSIFY + ENCODER % f"resnet{depth}, stem: small, width: 4" + "  head: [{dense: {units: 10}}]\n"]
 
 
 def idx(kind_sizes, values):

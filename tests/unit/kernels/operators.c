@@ -272,6 +272,7 @@ static int convolution(struct rig *rig, enum op_kind op, uint64_t *state)
     int64_t groups = rig_draw(state, 0, 3) == 0 ? 2 : 1;
     int64_t ins = groups * (rig_draw(state, 0, 2) == 0 ? 8 : rig_draw(state, 1, 4));
     int64_t outs = groups * (rig_draw(state, 0, 2) == 0 ? 16 : rig_draw(state, 1, 4));
+    bool point = rig_draw(state, 0, 3) == 0; /* 1 x 1, whose kernels are others */
     struct window window = {.groups = groups};
     struct shape x = {.rank = 4, .dim = {rig_draw(state, 1, 3), 0, 0, ins}};
     struct shape w = {.rank = 4, .dim = {0, 0, ins / groups, outs}};
@@ -279,11 +280,11 @@ static int convolution(struct rig *rig, enum op_kind op, uint64_t *state)
     for (int a = 0; a < 2; a++) {
         window.stride[a] = rig_draw(state, 1, 2);
         window.dilation[a] = rig_draw(state, 0, 3) == 0 ? 2 : 1;
-        w.dim[a] = rig_draw(state, 1, 4);
+        w.dim[a] = point ? 1 : rig_draw(state, 1, 4);
         int64_t reach = window.dilation[a] * (w.dim[a] - 1) + 1;
         window.pad_before[a] = rig_draw(state, 0, reach / 2);
         window.pad_after[a] = rig_draw(state, 0, reach / 2);
-        x.dim[1 + a] = reach + rig_draw(state, 0, 5);
+        x.dim[1 + a] = reach + rig_draw(state, 0, point ? 15 : 5);
         int64_t padded = x.dim[1 + a] + window.pad_before[a] + window.pad_after[a];
         y.dim[1 + a] = (padded - reach) / window.stride[a] + 1;
     }
