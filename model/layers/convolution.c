@@ -85,8 +85,8 @@ static void set_padding(struct convolution *c, int axis, int64_t size)
     w->pad_after[axis] = c->same ? total - total / 2 : c->causal ? 0 : c->padding[axis];
 }
 
-/* The layer's weights and their initial values; one convention with PyTorch: fan_in is the second
- * axis of its weight tensor times the kernel. */
+/* The layer's weights and their initial values.  As PyTorch's, fan_in is the second axis of its
+ * weight tensor times the kernel, fan_out the first, whatever the groups. */
 static int weights(struct layer *layer, const struct layer_tensor *tensor, int64_t fan_in,
                    int64_t fan_out, struct weighted_tail *tail)
 {
@@ -112,7 +112,7 @@ static void convolve(struct layer *layer, struct convolution *c, int x, enum exp
     for (int i = 0; i < 2; i++) {
         set_padding(c, i, in.dim[1 + i]);
     }
-    int w = weights(layer, &weight, window * inputs, window * c->filters / c->window.groups, &tail);
+    int w = weights(layer, &weight, window * inputs, window * c->filters, &tail);
     weighted_finish(layer, graph_conv2d(layer->call->graph, x, w, &c->window), &tail);
 }
 
@@ -191,7 +191,7 @@ void conv2d_transpose_build(struct layer *layer)
         .shape = {.rank = 4, .dim = {c.kernel[0], c.kernel[1], outputs, in->dim[3]}},
         .layout = EXPORT_CONV_TRANSPOSE};
     struct weighted_tail tail = {.units = c.filters, .axis = 2};
-    int w = weights(layer, &weight, window * outputs, window * in->dim[3] / c.window.groups, &tail);
+    int w = weights(layer, &weight, window * outputs, window * in->dim[3], &tail);
     weighted_finish(
         layer,
         graph_conv2d_grad_input(layer->call->graph, layer->inputs[0].node, w, &c.window, &out),
