@@ -11,6 +11,7 @@ import sys
 import torch
 
 from golden_file import write_all
+import golden_initial
 import golden_layers
 import golden_losses
 import golden_optimizers
@@ -23,7 +24,8 @@ def main():
     folder = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
-    for kind, modules in (("layers", (golden_layers, golden_sequences)),
+    for kind, modules in (("initial", (golden_initial,)),
+                          ("layers", (golden_layers, golden_sequences)),
                           ("losses", (golden_losses,)), ("optimizers", (golden_optimizers,)),
                           ("trainings", (golden_trainings, golden_supervised))):
         write_all(folder, kind, (case for module in modules for case in module.cases()))
