@@ -167,6 +167,7 @@ class Training:
         self.optimizers = {part: make(self.of(part).values())
                            for part, make in optimizers.items()}
         self.executions = {"generator": 0, "discriminator": 0}
+        self.average = {key: value.detach().clone() for key, value in self.of("generator").items()}
         self.batches = []
         self.labels = []
         self.done = 0
@@ -233,13 +234,28 @@ class Training:
             for tensor in tensors.values():
                 tensor.data.clamp_(-self.options["clip"], self.options["clip"])
 
+    def follow(self, step):
+        """The average of the generator's weights (Karras 2020): the first ones are taken whole."""
+        ema = self.options.get("ema", {})
+        keep = ema.get("decay", 0.0)
+        if "half_life" in ema and step > 0:
+            images = min(ema["half_life"], 0.05 * step * self.batch)
+            keep = 0.5 ** (self.batch / images)
+        keep = keep if step > 0 else 0.0
+        for key, tensor in self.of("generator").items():
+            self.average[key] = keep * self.average[key] + (1.0 - keep) * tensor.detach()
+
     def run(self):
         for step in range(STEPS):
             for _ in range(self.options.get("n_critic", 1)):
                 self.execute("discriminator")
             self.execute("generator")
+            self.follow(step)
             for key, tensor in (*self.t.items(), *self.buffers.items()):
                 self.case.expect(f"after.{step}.{key}", tensor.clone())
+        if self.options.get("ema"):
+            for key, tensor in self.average.items():
+                self.case.expect("ema." + key, tensor)
         self.case.given("input.image", torch.stack(self.batches))
         if self.options.get("conditional"):
             self.case.given("input.label", torch.stack(self.labels))
@@ -295,6 +311,10 @@ def cases():
     yield training_case("hinge", "hinge", adam_text, plain, batch=6, shards=3)
     yield training_case("spectral_norm", "hinge", adam_text, plain, ("gan: {n_critic: 2}",),
                         n_critic=2, spectral=True, batch=6, shards=2)
+    yield training_case("ema_decay", "hinge", adam_text, plain, ("gan: {ema: {decay: 0.75}}",),
+                        ema={"decay": 0.75})
+    yield training_case("ema_half_life", "hinge", adam_text, plain,
+                        ("gan: {ema: {half_life: 1}}",), ema={"half_life": 1.0}, batch=6)
     yield training_case("conditional", "hinge", adam_text, plain,
                         ("gan: {conditional: true, penalties: [gradient_penalty]}",),
                         penalties={"gradient_penalty": (10.0, 1)}, conditional=True, batch=6,

@@ -276,6 +276,26 @@ static void compare_tables(const struct run *r, int step)
     }
 }
 
+/* The averages of weights at the end, where the job has some. */
+static void compare_averages(const struct run *r)
+{
+    for (int i = 0; i < r->training->phase_count; i++) {
+        const struct phase *phase = &r->training->phases[i];
+        const struct part_info *part = &r->training->parts[phase->part];
+        for (int k = 0; k < training_own_states(r->training, i); k++) {
+            bool average = strcmp(phase->update.state_names[k], "ema") == 0;
+            for (int p = 0; average && p < part->parameter_count; p++) {
+                const struct tensor_info *row = &r->training->parameters[part->parameter_first + p];
+                int64_t *order = golden_order(row);
+                int64_t block = row->block_first - part->block_first;
+                golden_compare(r->place, golden_find(r->file, "ema.", row->name),
+                               r->states[i][k] + block * BLOCK_FLOATS, order);
+                cam_free(order);
+            }
+        }
+    }
+}
+
 /* A shard of the first batch, judged with the file's weights. */
 static void compare_evaluation(const struct run *r)
 {
@@ -315,6 +335,7 @@ static void run_training(const char *name, const struct golden_place *place)
         }
         compare_tables(&r, step);
     }
+    compare_averages(&r);
     compare_evaluation(&r);
     assert_int_equal(r.batches, golden_find(r.file, "input.", r.training->inputs[0].name)->dim[0]);
     end(&r);
