@@ -384,7 +384,8 @@ def activations():
     yield case("celu", "celu: 0.5", lambda x: F.celu(x, 0.5))
     yield case("selu", "selu", F.selu)
     yield case("gelu", "gelu", F.gelu)
-    yield case("gelu_approximate", "gelu: {approximate: tanh}", lambda x: F.gelu(x, approximate="tanh"))
+    yield case("gelu_approximate", "gelu: {approximate: tanh}",
+               lambda x: F.gelu(x, approximate="tanh"))
     yield case("gelu_tanh", "gelu_tanh", lambda x: F.gelu(x, approximate="tanh"))
     yield case("silu", "silu", F.silu)
     yield case("mish", "mish", F.mish)

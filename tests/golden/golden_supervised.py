@@ -196,8 +196,8 @@ def cases():
         {"encoder.tokens.weight": (VOCABULARY, UNITS), "encoder.1.weight": (LENGTH, UNITS),
          **{"encoder.block." + key: shape for key, shape in block.items()},
          "encoder.3.weight": (UNITS,), "encoder.3.bias": (UNITS,)},
-        "adamw: {lr: 0.015625, beta2: 0.95, epsilon: 0.001, weight_decay: 0.5, clip_norm: 1, warmup: 2, "
-        "schedule: {cosine: {steps: 4}}}",
+        "adamw: {lr: 0.015625, beta2: 0.95, epsilon: 0.001, weight_decay: 0.5, clip_norm: 1, "
+        "warmup: 2, schedule: {cosine: {steps: 4}}}",
         lambda groups: optim.AdamW(groups, lr=0.015625, betas=(0.9, 0.95), eps=0.001,
                                    weight_decay=0.5),
         clip_norm=1.0, schedule=lambda optimizer: optim.lr_scheduler.SequentialLR(

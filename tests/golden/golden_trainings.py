@@ -137,8 +137,9 @@ def blend(buffers, shards):
 
 
 class Training:
-    """options: norm, dropout, spectral (of the discriminator), clip (of its weights), penalties (kind: weight
-    and every), n_critic, batch, shards."""
+    """options: norm, dropout, spectral (of the discriminator), clip (of its weights), penalties
+    (kind: weight and every), n_critic, pairs (of the loss), conditional, ema, clip_norm, batch,
+    shards."""
 
     def __init__(self, case, loss, optimizers, options):
         self.case = case
