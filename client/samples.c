@@ -1,4 +1,4 @@
-/* cambrian samples: the PNG that rank 0 drew after an epoch. */
+/* cambrian samples: what rank 0 drew after an epoch: a PNG of images, a CSV of points. */
 #include "client/connection.h"
 #include "client/output.h"
 
@@ -15,7 +15,7 @@ enum cam_code command_samples(struct invocation *in, struct cam_err *err)
                                err);
     }
     if (rc == CAM_OK && !in->given[OPTION_OUTPUT]) {
-        rc = invocation_fail(in, err, "-o FILE.png is missing: where to write the samples");
+        rc = invocation_fail(in, err, "-o FILE is missing: where to write the samples");
     }
     if (rc != CAM_OK) {
         return rc;

@@ -103,7 +103,20 @@ static enum cam_code find_weights(struct file_sender *sender, char path[CAM_PATH
     return rc;
 }
 
-/* The largest N of epoch-N.png in a folder, 0: none. */
+/* What samples may be: pictures, or points. */
+static const char *const SAMPLE_ENDS[] = {".png", ".csv"};
+enum { SAMPLE_END_COUNT = sizeof SAMPLE_ENDS / sizeof SAMPLE_ENDS[0] };
+
+static bool is_sample_end(const char *end)
+{
+    bool is = false;
+    for (int i = 0; i < SAMPLE_END_COUNT; i++) {
+        is |= strcmp(end, SAMPLE_ENDS[i]) == 0;
+    }
+    return is;
+}
+
+/* The largest N of epoch-N.png (or .csv) in a folder, 0: none. */
 static int64_t newest_sample(const char *folder)
 {
     int64_t newest = 0;
@@ -118,7 +131,7 @@ static int64_t newest_sample(const char *folder)
             continue;
         }
         int64_t epoch = strtoll(entry->d_name + sizeof PREFIX - 1, &end, 10);
-        if (strcmp(end, ".png") == 0 && epoch > newest) {
+        if (is_sample_end(end) && epoch > newest) {
             newest = epoch;
         }
     }
@@ -158,8 +171,12 @@ static enum cam_code find_sample(struct file_sender *sender, char path[CAM_PATH_
                    (long long)sender->job_id);
     int64_t epoch = sender->epoch > 0 ? sender->epoch : newest_sample(folder);
     epoch = sender->attempt == 0 ? 0 : epoch; /* what is there before a start is not its own */
-    rc = cam_path(path, err, "%s/epoch-%04lld.png", folder, (long long)epoch);
-    if (rc == CAM_OK && (epoch == 0 || access(path, R_OK) != 0)) {
+    bool found = false;
+    for (int i = 0; rc == CAM_OK && !found && epoch != 0 && i < SAMPLE_END_COUNT; i++) {
+        rc = cam_path(path, err, "%s/epoch-%04lld%s", folder, (long long)epoch, SAMPLE_ENDS[i]);
+        found = rc == CAM_OK && access(path, R_OK) == 0;
+    }
+    if (rc == CAM_OK && !found) {
         rc = epoch == 0 ? no_samples(sender, arena, err)
                         : cam_fail(err, CAM_NOT_FOUND, "job %lld has no samples of epoch %lld",
                                    (long long)sender->job_id, (long long)epoch);

@@ -43,6 +43,7 @@ struct source_format {
 extern const struct source_format IDX_FORMAT;
 extern const struct source_format GLYPHS_FORMAT;
 extern const struct source_format TEXT_FORMAT;
+extern const struct source_format GAUSSIANS_FORMAT;
 
 /* A byte of a grey or colour value as the float that networks see: 0 is -1, 255 is 1. */
 float format_pixel(uint8_t value);

@@ -18,6 +18,7 @@ static const struct source_format *const FORMATS[] = {
     [DATA_GLYPHS] = &GLYPHS_FORMAT,
     [DATA_IDX] = &IDX_FORMAT,
     [DATA_TEXT] = &TEXT_FORMAT,
+    [DATA_GAUSSIANS] = &GAUSSIANS_FORMAT,
 };
 _Static_assert(sizeof FORMATS / sizeof FORMATS[0] == DATA_FORMAT_COUNT, "every format needs a row");
 

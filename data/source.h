@@ -71,7 +71,8 @@ CAM_CHECKED enum cam_code source_load_job(struct source *source, const struct jo
 CAM_CHECKED enum cam_code source_preload(struct source *source, const char *folder,
                                          struct cam_err *err);
 
-/* Sample `index` into values: an image (H,W,C) in [-1, 1], or tokens (T); its class (or -1), or the
+/* Sample `index` into values: an image (H,W,C) in [-1, 1], a point
+ * (1,1,2), or tokens (T); its class (or -1), or the
  * tokens that follow, into labels.  Samples to judge by stand behind the `count` to train on. */
 CAM_CHECKED enum cam_code source_read(const struct source *source, int64_t index, float *values,
                                       float *labels, struct cam_err *err);

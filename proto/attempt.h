@@ -7,7 +7,7 @@
  *   JOB/data.json             identity of the data, written by rank 0 of the first attempt
  *   JOB/profile.json          numeric profile, written by rank 0 of the first attempt
  *   JOB/epochs.jsonl          one line an epoch, fsynced before any checkpoint that covers it
- *   JOB/samples/epoch-0001.png
+ *   JOB/samples/epoch-0001.png   or .csv, where samples are points
  *   JOB/attempts/N/
  *     attempt.json            struct attempt_order, written by the daemon before the shim starts
  *     token                   32 bytes, mode 0600: what ranks show when they report

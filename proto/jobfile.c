@@ -11,7 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SECTION_KEYS_MAX = 64, DEFAULT_SHARDS_MAX = 8, DEFAULT_SHARD_SAMPLES = 16 };
+enum {
+    SECTION_KEYS_MAX = 64,
+    FORMATS_SIZE = 64,
+    DEFAULT_SHARDS_MAX = 8,
+    DEFAULT_SHARD_SAMPLES = 16
+};
 
 enum cam_code jobfile_fail(const struct job_file *job, const char *path, struct cam_err *err,
                            const char *format, ...)
@@ -115,19 +120,21 @@ static enum cam_code check_format_keys(const struct reading *r, struct cam_err *
     const struct job_key *keys = jobfile_keys(&count);
     const char *format = jobfile_key("data.format")->choices[r->job->data.format];
     for (size_t i = 0; i < count; i++) {
-        if (keys[i].only_format == NULL) {
+        if (keys[i].formats == 0) {
             continue;
         }
-        bool mine = strcmp(keys[i].only_format, format) == 0;
+        char formats[FORMATS_SIZE];
+        bool mine = jobfile_key_of_format(&keys[i], r->job->data.format);
         bool given = node_at(r->job->root, keys[i].path) != NULL;
         if (mine && keys[i].needed_by_format && !given) {
             return jobfile_fail(r->job, "data", err, "%s is missing, data.format %s needs it",
                                 keys[i].path, format);
         }
         if (!mine && given) {
+            jobfile_key_formats(&keys[i], formats, sizeof formats);
             return jobfile_fail(r->job, keys[i].path, err,
                                 "%s with data.format %s, it belongs to %s only", keys[i].path,
-                                format, keys[i].only_format);
+                                format, formats);
         }
     }
     return CAM_OK;

@@ -24,7 +24,9 @@ enum job_kind { JOB_KIND_GAN, JOB_KIND_FINETUNE, JOB_KIND_PRETRAIN, JOB_KIND_COU
 /* What a kind trains towards; each belongs to one kind (job_recipe_kind). */
 enum job_recipe { RECIPE_GAN, RECIPE_CLASSIFICATION, RECIPE_CAUSAL_LM, RECIPE_COUNT };
 
-enum data_format { DATA_GLYPHS, DATA_IDX, DATA_TEXT, DATA_FORMAT_COUNT };
+enum data_format { DATA_GLYPHS, DATA_IDX, DATA_TEXT, DATA_GAUSSIANS, DATA_FORMAT_COUNT };
+
+enum gaussian_layout { LAYOUT_RING, LAYOUT_GRID, LAYOUT_COUNT };
 
 enum text_vocabulary { VOCABULARY_CHARACTERS, VOCABULARY_BYTES, VOCABULARY_COUNT };
 
@@ -38,8 +40,9 @@ struct data_spec {
     enum data_format format;
     const char *images;            /* absolute path; NULL for the generator */
     const char *labels;            /* absolute path, or NULL */
-    int64_t count;                 /* glyphs: how many samples the generator has */
-    int64_t seed;                  /* glyphs: of the generator */
+    int64_t count;                 /* glyphs, gaussians: how many samples the generator has */
+    int64_t seed;                  /* glyphs, gaussians: of the generator */
+    enum gaussian_layout layout;   /* gaussians: where their means are */
     const char *validation_images; /* idx: absolute path, or NULL */
     const char *validation_labels;
     double validation_fraction; /* of the samples, kept out of training; 0: none */

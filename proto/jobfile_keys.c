@@ -1,5 +1,6 @@
 #include "proto/jobfile_keys.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -29,8 +30,12 @@ static const enum job_kind RECIPE_KINDS[RECIPE_COUNT] = {
     [RECIPE_CLASSIFICATION] = JOB_KIND_FINETUNE,
     [RECIPE_CAUSAL_LM] = JOB_KIND_PRETRAIN,
 };
-static const char *const FORMATS[DATA_FORMAT_COUNT + 1] = {
-    [DATA_GLYPHS] = "glyphs", [DATA_IDX] = "idx", [DATA_TEXT] = "text"};
+static const char *const FORMATS[DATA_FORMAT_COUNT + 1] = {[DATA_GLYPHS] = "glyphs",
+                                                           [DATA_IDX] = "idx",
+                                                           [DATA_TEXT] = "text",
+                                                           [DATA_GAUSSIANS] = "gaussians"};
+static const char *const LAYOUTS[LAYOUT_COUNT + 1] = {
+    [LAYOUT_RING] = "ring", [LAYOUT_GRID] = "grid"};
 static const char *const VOCABULARIES[VOCABULARY_COUNT + 1] = {
     [VOCABULARY_CHARACTERS] = "characters", [VOCABULARY_BYTES] = "bytes"};
 /* The devices that there are: all but `auto` are names of backends. */
@@ -59,6 +64,7 @@ static const struct job_section SECTIONS[] = {
 };
 
 #define AT(field) offsetof(struct job_file, field)
+#define GENERATED (KEY_FORMAT(DATA_GLYPHS) | KEY_FORMAT(DATA_GAUSSIANS))
 #define GAN       KEY_KIND(JOB_KIND_GAN)
 #define NOT_GAN   (KEY_KIND(JOB_KIND_FINETUNE) | KEY_KIND(JOB_KIND_PRETRAIN))
 
@@ -92,18 +98,20 @@ static const struct job_key KEYS[] = {
      .help =
          "`idx`: files in the format of MNIST, gzipped or not. `glyphs`: drawn digits from a "
          "built-in generator, 28 x 28 grey pixels in 10 classes. `text`: a file of text, gzipped "
-         "or not."},
+         "or not. `gaussians`: points of the plane around some means, from a built-in generator, "
+         "as "
+         "images of 1 x 1 with 2 channels; their class is the mean."},
     {.path = "data.images",
      .type = KEY_FILE,
      .offset = AT(data.images),
-     .only_format = "idx",
+     .formats = KEY_FORMAT(DATA_IDX),
      .needed_by_format = true,
      .help = "The images: 8-bit, (count, height, width) or (count, height, width, channels). "
              "Needed by `idx`. Relative to the job file."},
     {.path = "data.labels",
      .type = KEY_FILE,
      .offset = AT(data.labels),
-     .only_format = "idx",
+     .formats = KEY_FORMAT(DATA_IDX),
      .help = "The class of every image: 8-bit, (count). Relative to the job file."},
     {.path = "data.count",
      .type = KEY_INT,
@@ -111,16 +119,27 @@ static const struct job_key KEYS[] = {
      .least = 1,
      .most = GLYPHS_MAX,
      .offset = AT(data.count),
-     .only_format = "glyphs",
-     .help = "How many glyphs there are."},
+     .formats = GENERATED,
+     .help = "How many samples there are."},
     {.path = "data.seed",
      .type = KEY_INT,
      .fallback = "1",
      .least = 0,
      .most = INT64_MAX,
      .offset = AT(data.seed),
-     .only_format = "glyphs",
-     .help = "Which glyphs they are: another seed draws others."},
+     .formats = GENERATED,
+     .help = "Which samples they are: another seed draws others."},
+    {.path = "data.layout",
+     .type = KEY_CHOICE,
+     .fallback_note = "none",
+     .choices = LAYOUTS,
+     .offset = AT(data.layout),
+     .formats = KEY_FORMAT(DATA_GAUSSIANS),
+     .needed_by_format = true,
+     .help =
+         "Where the means are. `ring`: 8 on a circle of radius 0.9, each with a standard "
+         "deviation of 0.009 (Metz 2017, scaled). `grid`: 5 x 5, 0.45 apart around 0, each with "
+         "0.01125 (Dumoulin 2017, scaled). Needed by `gaussians`."},
     {.path = "data.validation_fraction",
      .type = KEY_REAL,
      .fallback = "0",
@@ -133,7 +152,7 @@ static const struct job_key KEYS[] = {
     {.path = "data.path",
      .type = KEY_FILE,
      .offset = AT(data.path),
-     .only_format = "text",
+     .formats = KEY_FORMAT(DATA_TEXT),
      .needed_by_format = true,
      .help = "The text: UTF-8, or anything where `vocabulary` is `bytes`. Relative to the job "
              "file."},
@@ -143,7 +162,7 @@ static const struct job_key KEYS[] = {
      .least = 1,
      .most = LENGTH_MAX,
      .offset = AT(data.length),
-     .only_format = "text",
+     .formats = KEY_FORMAT(DATA_TEXT),
      .help =
          "Tokens of a sample, which is a window of the text; each is to foretell the next one."},
     {.path = "data.stride",
@@ -152,7 +171,7 @@ static const struct job_key KEYS[] = {
      .least = 1,
      .most = LENGTH_MAX,
      .offset = AT(data.stride),
-     .only_format = "text",
+     .formats = KEY_FORMAT(DATA_TEXT),
      .help = "Tokens from the start of a window to the start of the next one that is trained on; "
              "validation always takes windows side by side."},
     {.path = "data.vocabulary",
@@ -160,7 +179,7 @@ static const struct job_key KEYS[] = {
      .fallback = "characters",
      .choices = VOCABULARIES,
      .offset = AT(data.vocabulary),
-     .only_format = "text",
+     .formats = KEY_FORMAT(DATA_TEXT),
      .help = "Tokens: `characters` are the UTF-8 code points that occur in the file, sorted; "
              "`bytes` are the 256 bytes."},
     {.path = "data.split",
@@ -169,20 +188,20 @@ static const struct job_key KEYS[] = {
      .least = 0,
      .most = 1,
      .offset = AT(data.split),
-     .only_format = "text",
+     .formats = KEY_FORMAT(DATA_TEXT),
      .help =
          "The share of the tokens, from the front, that is trained on; the rest is judged after "
          "every epoch. `1`: all of it is trained on."},
     {.path = "data.validation.images",
      .type = KEY_FILE,
      .offset = AT(data.validation_images),
-     .only_format = "idx",
+     .formats = KEY_FORMAT(DATA_IDX),
      .kinds = NOT_GAN,
      .help = "Images of the same size as `data.images`."},
     {.path = "data.validation.labels",
      .type = KEY_FILE,
      .offset = AT(data.validation_labels),
-     .only_format = "idx",
+     .formats = KEY_FORMAT(DATA_IDX),
      .kinds = NOT_GAN,
      .help = "The class of each."},
 
@@ -486,6 +505,23 @@ size_t jobfile_choice_count(const struct job_key *key)
         count++;
     }
     return count;
+}
+
+bool jobfile_key_of_format(const struct job_key *key, enum data_format format)
+{
+    return key->formats == 0 || (key->formats & KEY_FORMAT(format)) != 0;
+}
+
+void jobfile_key_formats(const struct job_key *key, char *out, size_t size)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (unsigned i = 0; i < DATA_FORMAT_COUNT && used < size; i++) {
+        if ((key->formats & KEY_FORMAT(i)) != 0) {
+            used +=
+                (size_t)snprintf(out + used, size - used, "%s%s", used > 0 ? ", " : "", FORMATS[i]);
+        }
+    }
 }
 
 const char *job_kind_name(enum job_kind kind)

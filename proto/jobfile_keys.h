@@ -29,7 +29,8 @@ enum key_type {
     KEY_TYPE_COUNT,
 };
 
-#define KEY_KIND(kind) (1U << (kind))
+#define KEY_KIND(kind)     (1U << (kind))
+#define KEY_FORMAT(format) (1U << (format))
 
 /* Where a row stores nothing of its own. */
 #define KEY_STORED_ELSEWHERE SIZE_MAX
@@ -45,8 +46,8 @@ struct job_key {
     const char *const *choices; /* ends with NULL; of a map: its keys */
     const char *definition;     /* of a typed value: where the schema lists its names */
     size_t offset;              /* in struct job_file */
-    const char *only_format;    /* data.format that has this key; NULL: any */
-    bool needed_by_format;      /* that format cannot do without it */
+    unsigned formats;           /* KEY_FORMAT of each data.format that has this key; 0: any */
+    bool needed_by_format;      /* those formats cannot do without it */
     unsigned kinds;             /* KEY_KIND of each kind that has this key; 0: any */
     bool needed_by_kind;        /* those kinds cannot do without it */
     const char *help;
@@ -71,5 +72,9 @@ const char *jobfile_key_in(const struct job_key *key, const char *section);
 const char *jobfile_section_in(const struct job_section *section, const char *outer);
 
 size_t jobfile_choice_count(const struct job_key *key);
+
+/* Whether a data.format has the key, and the names of those that have it ("glyphs, gaussians"). */
+bool jobfile_key_of_format(const struct job_key *key, enum data_format format);
+void jobfile_key_formats(const struct job_key *key, char *out, size_t size);
 
 #endif

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALLOWED_SIZE = 256 };
+enum { ALLOWED_SIZE = 256, ANY_FORMAT = -1 };
 
 static json_t *text_schema(const struct job_key *key)
 {
@@ -257,10 +257,10 @@ static bool has_required(const json_t *object)
     return json_array_size(json_object_get(object, "required")) > 0;
 }
 
-static void add_sections(json_t *object, const struct job_section *outer, const char *format);
+static void add_sections(json_t *object, const struct job_section *outer, int format);
 
-/* The keys of one section as an object; of one data format, or of any (NULL). */
-static json_t *section_schema(const struct job_section *section, const char *format)
+/* The keys of one section as an object; of one data format, or of any (ANY_FORMAT). */
+static json_t *section_schema(const struct job_section *section, int format)
 {
     json_t *object = json_pack("{s:s, s:s, s:b, s:[], s:{}}", "type", "object", "description",
                                section->help, "additionalProperties", 0, "required", "properties");
@@ -268,8 +268,8 @@ static json_t *section_schema(const struct job_section *section, const char *for
     const struct job_key *keys = jobfile_keys(&count);
     for (size_t i = 0; i < count; i++) {
         const char *name = jobfile_key_in(&keys[i], section->path);
-        bool other = format != NULL && keys[i].only_format != NULL &&
-                     strcmp(keys[i].only_format, format) != 0;
+        bool other =
+            format != ANY_FORMAT && !jobfile_key_of_format(&keys[i], (enum data_format)format);
         if (name == NULL || other) {
             continue;
         }
@@ -283,7 +283,7 @@ static json_t *section_schema(const struct job_section *section, const char *for
 }
 
 /* Sections within this one; those of the whole file are jobfile_schema's. */
-static void add_sections(json_t *object, const struct job_section *outer, const char *format)
+static void add_sections(json_t *object, const struct job_section *outer, int format)
 {
     size_t count = 0;
     const struct job_section *sections = jobfile_sections(&count);
@@ -301,13 +301,13 @@ static void add_sections(json_t *object, const struct job_section *outer, const 
     }
 }
 
-static bool needs_keys(const char *format)
+static bool needs_keys(enum data_format format)
 {
     size_t count = 0;
     const struct job_key *keys = jobfile_keys(&count);
     bool needs = false;
     for (size_t i = 0; i < count; i++) {
-        needs |= keys[i].needed_by_format && strcmp(keys[i].only_format, format) == 0;
+        needs |= keys[i].needed_by_format && jobfile_key_of_format(&keys[i], format);
     }
     return needs;
 }
@@ -319,12 +319,12 @@ static json_t *data_schema(const struct job_section *section)
     json_t *alone = json_array();
     json_t *ways = json_array();
     for (size_t i = 0; i < jobfile_choice_count(key); i++) {
-        json_t *object = section_schema(section, key->choices[i]);
+        json_t *object = section_schema(section, (int)i);
         json_t *format = json_object_get(json_object_get(object, "properties"), "format");
         (void)json_object_del(format, "enum");
         (void)json_object_set_new(format, "const", json_string(key->choices[i]));
         (void)json_array_append_new(ways, object);
-        if (!needs_keys(key->choices[i])) {
+        if (!needs_keys((enum data_format)i)) {
             (void)json_array_append_new(alone, json_string(key->choices[i]));
         }
     }
@@ -383,7 +383,7 @@ void jobfile_schema(const struct schema_names *names, struct cam_text *out)
 {
     size_t count = 0;
     const struct job_section *sections = jobfile_sections(&count);
-    json_t *root = section_schema(&sections[0], NULL);
+    json_t *root = section_schema(&sections[0], ANY_FORMAT);
     (void)json_object_set_new(root, "$schema",
                               json_string("https://json-schema.org/draft/2020-12/schema"));
     (void)json_object_set_new(root, "title", json_string("Cambrian job file"));
@@ -391,7 +391,7 @@ void jobfile_schema(const struct schema_names *names, struct cam_text *out)
         if (jobfile_section_in(&sections[i], "") == NULL) {
             continue;
         }
-        json_t *object = section_schema(&sections[i], NULL);
+        json_t *object = section_schema(&sections[i], ANY_FORMAT);
         if (has_required(object)) {
             (void)json_array_append_new(json_object_get(root, "required"),
                                         json_string(sections[i].path));
@@ -431,8 +431,10 @@ static void add_row(struct cam_text *out, const struct job_key *key, const char 
         cam_text_add(out, "%s", key->fallback_note != NULL ? key->fallback_note : "none");
     }
     cam_text_add(out, " | ");
-    if (key->only_format != NULL) {
-        cam_text_add(out, "With format `%s`. ", key->only_format);
+    if (key->formats != 0) {
+        char formats[ALLOWED_SIZE];
+        jobfile_key_formats(key, formats, sizeof formats);
+        cam_text_add(out, "With format `%s`. ", formats);
     }
     cam_text_add(out, "%s |\n", key->help);
 }

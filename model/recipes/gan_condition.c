@@ -174,7 +174,7 @@ int64_t gan_sample_rows(const struct gan *gan)
 {
     int64_t classes = gan->build->data->classes;
     if (!gan->conditional) {
-        return SAMPLES;
+        return sample_is_point(&gan->image) ? SAMPLE_POINTS : SAMPLES;
     }
     return SAMPLE_COLUMNS * (classes < SAMPLE_CLASSES_MAX ? classes : SAMPLE_CLASSES_MAX);
 }

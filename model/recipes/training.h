@@ -203,14 +203,21 @@ struct training {
     struct evaluation evaluation;
     /* Samples for people: no inputs, fixed noise, evaluation mode.  NULL: there are none. */
     const struct graph *sample;
-    int sample_node;             /* (SAMPLES,H,W,C) in [-1, 1] */
+    int sample_node;             /* (SAMPLES,H,W,C) in [-1, 1], or (SAMPLE_POINTS,1,1,C) */
     const char *const *warnings; /* "batch_norm sees 8 samples a shard ..." for check */
     int warning_count;
     struct cam_arena *arena;
 };
 
-/* A grid of samples has 8 columns; with classes, a row for each. */
-enum { SAMPLES = 64, SAMPLE_COLUMNS = 8, SAMPLE_CLASSES_MAX = 32 };
+/* A grid of samples has 8 columns; with classes, a row for each.  Points make no grid: there are
+ * enough of them to judge a distribution by. */
+enum { SAMPLES = 64, SAMPLE_COLUMNS = 8, SAMPLE_CLASSES_MAX = 32, SAMPLE_POINTS = 4096 };
+
+/* Whether samples (N,1,1,C) are points, which have no picture. */
+static inline bool sample_is_point(const struct shape *shape)
+{
+    return shape->dim[1] * shape->dim[2] == 1;
+}
 
 /* Builds the training of a job; end it with training_destroy.  CAM_INVALID is "FILE:LINE: ...". */
 CAM_CHECKED enum cam_code training_create(const struct job_file *job, const struct data_shape *data,

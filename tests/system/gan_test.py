@@ -62,6 +62,25 @@ CASES = {
 }
 
 
+POINTS = """\
+name: points
+kind: gan
+data: {format: gaussians, layout: grid, count: 1000, seed: 3}
+model:
+  latent: 2
+  generator:
+    - dense: {units: 16, activation: relu}
+    - dense: {units: 2}
+    - reshape: [1, 1, 2]
+  discriminator:
+    - flatten
+    - dense: {units: 16, activation: leaky_relu}
+    - dense: {units: 1}
+optimizer: {adam: {lr: 1e-3}}
+train: {epochs: 2, batch: 64, shards: 4}
+"""
+
+
 class Gan(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -102,6 +121,20 @@ class Gan(unittest.TestCase):
     def test_zz_kills_came_in_time(self):
         """Of some jobs at least: a fast machine may end others before."""
         self.assertTrue(not self.attempts or max(self.attempts) > 1, self.attempts)
+
+    def test_points(self):
+        """Samples of the plane: 4,096 lines of CSV, the same for any number of ranks."""
+        drawn = set()
+        for ranks in (1, 2):
+            job = self.daemon.submit(POINTS, sets=[f"resources.ranks={ranks}"])
+            self.daemon.finish(job)
+            drawn.add(self.daemon.client("samples", job, "-o", "-").stdout)
+        text, = drawn
+        points = [list(map(float, line.split(","))) for line in text.splitlines()]
+        self.assertEqual([4096, {2}], [len(points), set(map(len, points))])
+        self.assertGreater(len({x for x, _ in points}), 4000)
+        early = self.daemon.client("samples", job, "--epoch", "1", "-o", "-").stdout
+        self.assertNotEqual(early, text)
 
     def test_average_is_saved_beside_the_weights(self):
         """generator_ema has all tensors of generator; its running statistics are copies."""

@@ -91,8 +91,8 @@ static void draw(struct writer *writer, const struct writer_order *order)
         rc = cam_folder_create(path, 0700, &err);
     }
     if (rc == CAM_OK) {
-        rc = cam_path(path, &err, "%s/samples/epoch-%04lld.png", o->job_dir,
-                      (long long)order->state.epoch);
+        rc = cam_path(path, &err, "%s/samples/epoch-%04lld%s", o->job_dir,
+                      (long long)order->state.epoch, grid_end(writer->grid));
     }
     if (rc == CAM_OK) {
         snapshot_swap_average(o->snapshot);

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 #include <png.h>
 #include <string.h>
@@ -33,7 +34,7 @@ enum cam_code grid_create(const struct compiled *compiled, const struct backend_
     grid->shape = graph_node(grid->training->sample, grid->training->sample_node)->shape;
     int64_t count = shape_count(&grid->shape);
     enum cam_code rc = CAM_OK;
-    if (grid->shape.rank != 4 || (grid->shape.dim[3] != 1 && grid->shape.dim[3] != 3)) {
+    if (!sample_is_point(&grid->shape) && grid->shape.dim[3] != 1 && grid->shape.dim[3] != 3) {
         rc = cam_fail(err, CAM_UNSUPPORTED, "images of %lld channels have no PNG (1 or 3 have)",
                       (long long)grid->shape.dim[3]);
     }
@@ -116,6 +117,26 @@ static enum cam_code write_png(const struct grid *grid, const char *path, struct
     return rc;
 }
 
+/* A line a point, with the digits that tell every float from its neighbours. */
+static enum cam_code write_csv(const struct grid *grid, const char *path, struct cam_err *err)
+{
+    struct cam_text text = {0};
+    int64_t channels = grid->shape.dim[3];
+    for (int64_t i = 0; i < shape_count(&grid->shape); i++) {
+        bool last = i % channels == channels - 1;
+        cam_text_add(&text, "%.9g%c", (double)grid->images[i], last ? '\n' : ',');
+    }
+    enum cam_code rc = cam_text_ok(&text) ? cam_file_replace(path, text.bytes, text.size, 0600, err)
+                                          : cam_fail(err, CAM_NO_MEMORY, "%s: out of memory", path);
+    cam_text_release(&text);
+    return rc;
+}
+
+const char *grid_end(const struct grid *grid)
+{
+    return sample_is_point(&grid->shape) ? ".csv" : ".png";
+}
+
 enum cam_code grid_draw(struct grid *grid, const float *parameters, const float *buffers,
                         const char *path, struct cam_err *err)
 {
@@ -131,7 +152,9 @@ enum cam_code grid_draw(struct grid *grid, const float *parameters, const float 
     if (rc == CAM_OK) {
         rc = backend->launch(grid->plan.executable, 0, &bindings, &random, err);
     }
-    if (rc == CAM_OK) {
+    if (rc == CAM_OK && sample_is_point(&grid->shape)) {
+        rc = write_csv(grid, path, err);
+    } else if (rc == CAM_OK) {
         grid_arrange(grid->images, &grid->shape, COLUMNS, grid->pixels);
         rc = write_png(grid, path, err);
     }

@@ -1,6 +1,7 @@
 /*
- * Sample grids for people: 64 generated images as one 8 x 8 PNG.  Runs on its own instance of the
- * backend, so that it never touches the lanes.  One thread (the writer's) does everything.
+ * Samples for people: 64 generated images as one 8 x 8 PNG, or generated points as a CSV, a line
+ * each.  Runs on its own instance of the backend, so that it never touches the lanes.  One thread
+ * (the writer's) does everything.
  */
 #ifndef GRID_H
 #define GRID_H
@@ -16,7 +17,10 @@ CAM_CHECKED enum cam_code grid_create(const struct compiled *compiled,
                                       struct cam_err *err);
 void grid_destroy(struct grid *grid);
 
-/* Generates from these parameters and buffers (arena layout) and replaces path with the PNG. */
+/* How the samples' file ends: ".png" or ".csv". */
+const char *grid_end(const struct grid *grid);
+
+/* Generates from these parameters and buffers (arena layout) and replaces path with the samples. */
 CAM_CHECKED enum cam_code grid_draw(struct grid *grid, const float *parameters,
                                     const float *buffers, const char *path, struct cam_err *err);
 
