@@ -15,6 +15,8 @@
  *   step SECONDS    {"wall_s": [...], "cpu_s": [...]}    of each step, cpu over all threads
  *   bare SECONDS    {"wall_s": x, "cpu_s": x}            medians; cpu over all lanes
  *   classes         {"programs": {"cpu_s": x, "steps": n}, ...}   of a training step, by class
+ *   products        {"PHASE": [{"path": ..., "form": ..., "ours_ms": x, "bare_ms": y}, ...], ...}
+ *                   each product once on every lane, ours and bare with the form that won
  */
 #include "tests/bench/bare.h"
 #include "tests/bench/bench_steps.h"
@@ -231,6 +233,54 @@ static void time_classes(struct stepper *s)
     (void)printf("\"shard_graphs\": {\"cpu_s\": %.6f}}", whole);
 }
 
+/* A product of ours and what it takes bare, both on all lanes at once; macros have several. */
+static void print_product(const struct bare *bare, const struct plan *plan, int step,
+                          const double *step_s, const double *item_s)
+{
+    char shape[96];
+    const struct plan_step *plan_step = &plan->steps[step];
+    const char *form = NULL;
+    double bare_s = 0.0;
+    for (int i = 0; i < bare_count(bare); i++) {
+        if (bare_step(bare, i) == step) {
+            bare_s += item_s[i];
+            form = bare_form(bare, i);
+        }
+    }
+    if (form != NULL) {
+        (void)printf("%s{\"path\": \"%s\", \"operator\": \"%s\", \"shape\": \"%s\", "
+                     "\"form\": \"%s\", \"ours_ms\": %.4f, \"bare_ms\": %.4f}",
+                     bare_step(bare, 0) == step ? "" : ", ", plan_step->path,
+                     op_get(plan_step->op)->name,
+                     shape_text(&plan->values[plan_step->output].shape, shape, sizeof shape), form,
+                     step_s[step] * 1e3, bare_s * 1e3);
+    }
+}
+
+static void list_products(struct stepper *s)
+{
+    const struct bench_arenas arenas = {engine_parameters(s->engine), engine_buffers(s->engine)};
+    const struct training *t = s->bench.training;
+    (void)printf("{");
+    for (int p = 0; p < t->phase_count; p++) {
+        const struct plan *plan = s->compiled->phases[p].shard.plan;
+        struct bare *bare = bare_of(s, p);
+        double *step_s = bench_need(cam_alloc((size_t)plan->step_count + 1, sizeof *step_s));
+        double *item_s = bench_need(cam_alloc((size_t)bare_count(bare) + 1, sizeof *item_s));
+        double whole = 0.0;
+        bench_time_steps(&s->bench, plan, &arenas, step_s, &whole);
+        (void)bare_run(bare, s->bench.options.rounds, item_s);
+        (void)printf("%s\"%s\": [", p == 0 ? "" : ", ", t->phases[p].name);
+        for (int i = 0; i < plan->step_count; i++) {
+            print_product(bare, plan, i, step_s, item_s);
+        }
+        (void)printf("]");
+        cam_free(step_s);
+        cam_free(item_s);
+    }
+    (void)printf("}");
+}
+
 static void serve(struct stepper *s)
 {
     char line[64];
@@ -242,8 +292,11 @@ static void serve(struct stepper *s)
             time_bare(s, seconds);
         } else if (strncmp(line, "classes", 7) == 0) {
             time_classes(s);
+        } else if (strncmp(line, "products", 8) == 0) {
+            list_products(s);
         } else {
-            (void)printf("{\"error\": \"a line is step SECONDS, bare SECONDS or classes\"}");
+            (void)printf("{\"error\": \"a line is step SECONDS, bare SECONDS, classes or "
+                         "products\"}");
         }
         (void)printf("\n");
         (void)fflush(stdout);
