@@ -14,7 +14,7 @@ void reference_reduce_max(const struct kernel_call *call)
         stride[d] = (call->attr->axes >> d & 1u) != 0 ? 0 : stride[d];
     }
     for (int64_t i = 0; i < shape_count(out); i++) {
-        operand_set(&call->output, i, -INFINITY);
+        operand_set(&call->output, i, -(double)INFINITY);
     }
     for (int64_t i = 0; i < count; i++) {
         int64_t index[SHAPE_RANK_MAX];

@@ -138,7 +138,7 @@ static double rig_metric(const struct gan_rig *rig, int index, const char *name)
 {
     const struct phase *phase = &rig->training->phases[index];
     double *out = cam_alloc_aligned((size_t)phase->output_floats * sizeof *out);
-    double value = NAN;
+    double value = (double)NAN;
     rig_run(rig, index, out);
     for (int i = 0; i < phase->metric_count; i++) {
         value = strcmp(phase->metrics[i].name, name) == 0 ? out[phase->metrics[i].offset] : value;
