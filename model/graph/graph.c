@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NODES_FIRST = 256 };
+/* A plan of the most nodes takes some seconds, and its time grows with their square. */
+enum { NODES_FIRST = 256, NODES_MAX = 1 << 17 };
 
 /* ENGINE.md, limits: 32-bit element indices everywhere below. */
 #define ELEMENTS_MAX ((int64_t)1 << 31)
@@ -175,6 +176,13 @@ static int push(struct graph *graph, const struct node *node)
     int *shared = find_shared(graph, node);
     if (*shared != NODE_NONE) {
         return *shared;
+    }
+    if (graph->count == NODES_MAX) {
+        return graph_fail(graph, CAM_INVALID,
+                          "more than %d operators; where a penalty takes the gradient of a "
+                          "recurrent layer, each of its steps needs some of its own: fewer steps "
+                          "or layers are needed",
+                          NODES_MAX);
     }
     if (graph->count == graph->capacity) {
         int capacity = graph->capacity == 0 ? NODES_FIRST : 2 * graph->capacity;

@@ -21,8 +21,11 @@ static bool becomes_image(const struct layer *layer, int64_t image_out[3])
             const struct doc_node *shape = next->attributes;
             shape = shape != NULL && shape->kind == DOC_MAP ? doc_get(shape, "shape") : shape;
             bool image = shape != NULL && shape->kind == DOC_LIST && shape->count == 3;
+            int64_t count = 1; /* a product of more units than there may be does not overflow */
             for (int d = 0; image && d < 3; d++) {
-                image = doc_int(shape->items[d], &image_out[d]) && image_out[d] > 0;
+                image = doc_int(shape->items[d], &image_out[d]) && image_out[d] > 0 &&
+                        image_out[d] <= UNITS_MAX / count;
+                count *= image ? image_out[d] : 1;
             }
             return image;
         }

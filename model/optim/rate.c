@@ -123,7 +123,8 @@ static enum cam_code read_schedule(const struct doc_node *node, struct rate *out
     return doc_fail(node->file_name, node->line, err,
                     "schedule is %s, constant, or one of step, linear, cosine such as {cosine: "
                     "{steps: 1000}} is expected",
-                    name != NULL ? name : doc_describe(node, found, sizeof found));
+                    name != NULL && doc_given(node) ? name
+                                                    : doc_describe(node, found, sizeof found));
 }
 
 enum cam_code rate_read(const struct doc_node *attributes, struct rate *out, struct cam_err *err)

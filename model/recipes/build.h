@@ -92,6 +92,13 @@ struct graph *build_graph(struct training_build *build);
 CAM_CHECKED enum cam_code build_part(struct training_build *build, struct part_call *call,
                                      int input, int *node_out);
 
+/* Numbers below `count` are looked up, those of node `index`: every table of the graph that they
+ * choose a row of must have as many, else CAM_INVALID. */
+enum table_of { TABLE_TOKENS, TABLE_CLASSES };
+CAM_CHECKED enum cam_code build_check_tables(const struct training_build *build, int part,
+                                             const struct graph *graph, int index, int64_t count,
+                                             enum table_of what);
+
 /* Declares a part's tensors by building it once over `input_shape`; its output's shape. */
 CAM_CHECKED enum cam_code build_declare(struct training_build *build, int part,
                                         const struct shape *input_shape, struct shape *out);
@@ -103,6 +110,9 @@ int build_group(struct training_build *build, int first, int last);
 /* A phase over all parameters; then its calls; then phase_finish makes the row. */
 CAM_CHECKED enum cam_code phase_begin(struct training_build *build, const char *name,
                                       struct phase_build *out);
+/* The graph's error, with the job's line where the job is to blame: outside of layers, which name
+ * their own, that is a phase of too many operators. */
+CAM_CHECKED enum cam_code phase_status(const struct phase_build *phase);
 CAM_CHECKED enum cam_code phase_call(struct phase_build *phase, const struct phase_call *call,
                                      int *node_out);
 /* Standard normal numbers (rows, size), a row a sample of the global batch. */

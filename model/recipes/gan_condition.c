@@ -16,6 +16,25 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Whether a layer within these attributes, as those of residual, has `input: label`; `input` says
+ * that the node is the value of such a key. */
+static bool attributes_name_label(const struct doc_node *node, bool input)
+{
+    if (node == NULL) {
+        return false;
+    }
+    if (node->kind == DOC_SCALAR) {
+        return input && node->text != NULL && strcmp(node->text, "label") == 0;
+    }
+    for (size_t i = 0; i < node->count; i++) {
+        bool of_input = node->kind == DOC_MAP ? strcmp(node->keys[i], "input") == 0 : input;
+        if (attributes_name_label(node->items[i], of_input)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool names_label(const struct part_spec *spec)
 {
     for (int i = 0; i < spec->layer_count; i++) {
@@ -23,6 +42,9 @@ static bool names_label(const struct part_spec *spec)
             if (strcmp(spec->layers[i].inputs[k], "label") == 0) {
                 return true;
             }
+        }
+        if (attributes_name_label(spec->layers[i].attributes, false)) {
+            return true;
         }
     }
     return false;
@@ -118,6 +140,9 @@ enum cam_code gan_build_part(struct training_build *build, struct part_call *cal
         rc = join_label(build, call, &input);
     }
     rc = rc == CAM_OK ? part_build(call, input, node_out, build->err) : rc;
+    rc = rc == CAM_OK ? build_check_tables(build, call->part, call->graph, call->label,
+                                           build->data->classes, TABLE_CLASSES)
+                      : rc;
     return rc == CAM_OK && !generator && !by_name ? project(build, call, node_out) : rc;
 }
 

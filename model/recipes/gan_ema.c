@@ -17,5 +17,5 @@ enum cam_code gan_read_ema(const struct gan *gan, struct ema *out)
                             map->count == 0 ? "neither" : "both");
     }
     enum cam_code rc = doc_read_real(map, "half_life", 1.0, HALF_LIFE_MOST, &out->half_life, err);
-    return rc == CAM_OK ? doc_read_real(map, "decay", 1e-6, 0.99999999, &out->decay, err) : rc;
+    return rc == CAM_OK ? doc_read_real(map, "decay", 1e-6, 0.999999, &out->decay, err) : rc;
 }

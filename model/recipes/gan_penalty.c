@@ -154,7 +154,7 @@ static enum cam_code add_one(const struct gan *gan, struct gan_judged *judged,
     *logits = gradient_append(phase->graph, *logits, &image, 1, &gradient);
     graph_set_path(phase->graph, use->penalty->name);
     *term_out = penalty_build(phase->graph, use, gradient);
-    return graph_status(phase->graph, gan->build->err);
+    return phase_status(phase);
 }
 
 enum cam_code gan_add_penalties(const struct gan *gan, struct gan_judged *judged, bool lazy,

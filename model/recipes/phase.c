@@ -3,6 +3,7 @@
 #include "model/recipes/build.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,6 +36,38 @@ enum cam_code build_part(struct training_build *build, struct part_call *call, i
                                                  : part_build(call, input, node_out, build->err);
     memcpy(build->leaves[call->part], call->flattened, sizeof call->flattened);
     return rc;
+}
+
+enum cam_code build_check_tables(const struct training_build *build, int part,
+                                 const struct graph *graph, int index, int64_t count,
+                                 enum table_of what)
+{
+    for (int i = 0; i < graph_count(graph); i++) {
+        const struct node *node = graph_node(graph, i);
+        if (node->op != OP_GATHER || node->input[1] != index) {
+            continue;
+        }
+        int64_t rows = graph_node(graph, node->input[0])->shape.dim[0];
+        if (rows < count) {
+            return doc_fail(build->job->file_name, build->specs[part].line, build->err,
+                            "%s has a vocabulary of %" PRId64 ", %s %" PRId64 " different %s",
+                            node->path, rows,
+                            what == TABLE_TOKENS ? "the text has" : "the data have", count,
+                            what == TABLE_TOKENS ? "tokens" : "classes");
+        }
+    }
+    return CAM_OK;
+}
+
+enum cam_code phase_status(const struct phase_build *phase)
+{
+    struct training_build *build = phase->build;
+    struct cam_err err = {0};
+    enum cam_code rc = graph_status(phase->graph, &err);
+    return rc == CAM_INVALID ? jobfile_fail(build->job, "model", build->err, "the phase %s has %s",
+                                            phase->name, err.text)
+           : rc == CAM_OK    ? CAM_OK
+                             : cam_fail(build->err, rc, "%s", err.text);
 }
 
 enum cam_code phase_call(struct phase_build *phase, const struct phase_call *call, int *node_out)
@@ -141,7 +174,7 @@ static enum cam_code add_gradients(struct phase_build *phase, int part, int *los
         int64_t block = rows[info->parameter_first + i].block_first - info->block_first;
         add_output(outputs, gradients[i], block * BLOCK_FLOATS);
     }
-    return graph_status(phase->graph, phase->build->err);
+    return phase_status(phase);
 }
 
 /* The row but for its outputs. */

@@ -1,6 +1,5 @@
 #include "model/recipes/supervised.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 enum { METRICS_MAX = EVALUATION_METRICS_MAX };
@@ -115,27 +114,6 @@ static enum cam_code declare(struct supervised *recipe)
     return rc == CAM_OK ? check_logits(recipe, &out) : rc;
 }
 
-/* Tokens that are looked up must have a row of the table. */
-static enum cam_code check_tables(const struct supervised *recipe, const struct graph *graph,
-                                  int input)
-{
-    struct training_build *build = recipe->build;
-    for (int i = 0; i < graph_count(graph); i++) {
-        const struct node *node = graph_node(graph, i);
-        if (node->op != OP_GATHER || node->input[1] != input) {
-            continue;
-        }
-        int64_t rows = graph_node(graph, node->input[0])->shape.dim[0];
-        if (rows < recipe->classes) {
-            return doc_fail(build->job->file_name, build->specs[recipe->encoder].line, build->err,
-                            "%s has a vocabulary of %" PRId64 ", the text has %" PRId64
-                            " different tokens",
-                            node->path, rows, recipe->classes);
-        }
-    }
-    return CAM_OK;
-}
-
 static enum cam_code judge(const struct supervised *recipe, struct phase_build *phase,
                            bool training, struct judged *out)
 {
@@ -147,7 +125,9 @@ static enum cam_code judge(const struct supervised *recipe, struct phase_build *
     enum cam_code rc = phase_call(
         phase, &(struct phase_call){.part = recipe->encoder, .input = input, .training = training},
         &out->logits);
-    rc = rc == CAM_OK ? check_tables(recipe, phase->graph, input) : rc;
+    rc = rc == CAM_OK ? build_check_tables(recipe->build, recipe->encoder, phase->graph, input,
+                                           recipe->classes, TABLE_TOKENS)
+                      : rc;
     if (rc == CAM_OK && recipe->head >= 0) {
         rc = phase_call(
             phase,

@@ -190,6 +190,21 @@ static void test_gradients_with_classes(void **state)
                          "gan: {conditional: true, penalties: [gradient_penalty]}\n"));
 }
 
+static void test_a_layer_within_another_reads_classes(void **state)
+{
+    (void)state;
+    struct cam_err err = {0};
+#define WITHIN                                                                                     \
+    "    - flatten\n    - dense: {units: 4}\n    - residual: [{embedding: {vocabulary: 3, "        \
+    "units: 4, input: label}}]\n    - dense: {units: 1}\n"
+    struct training *t = rig_training(GAN_JOB(WITHIN, "hinge", "gan: {conditional: true}\n"), &err);
+    assert_non_null(t);
+    for (int i = 0; i < t->parameter_count; i++) {
+        assert_string_not_equal(t->parameters[i].name, "discriminator.label_projection.weight");
+    }
+    training_destroy(t);
+}
+
 /* Layers whose samples do not mix, with second derivatives of their own. */
 static void test_gradients_of_other_discriminators(void **state)
 {
@@ -302,6 +317,10 @@ static void test_refusals(void **state)
 #define NORMED "    - conv2d: {filters: 3, kernel: 3, norm: batch}\n" LINEAR
     expect_refusal(GAN_JOB(NORMED, "wasserstein", "gan: {penalties: [gradient_penalty]}\n"),
                    "gradient_penalty with batch norm at discriminator.0.norm");
+#define FEW "    - embedding: {vocabulary: 2, units: 4, input: label}\n    - dense: {units: 1}\n"
+    expect_refusal(GAN_JOB(FEW, "hinge", "gan: {conditional: true}\n"),
+                   "discriminator.0 has a vocabulary of 2, the data have 3 different classes");
+    expect_refusal(GAN_JOB(LINEAR, "hinge", "gan: {ema: {decay: 1}}\n"), "0.999999 is expected");
     expect_refusal(GAN_JOB(LINEAR, "hing", ""), "did you mean 'hinge'?");
     expect_refusal(GAN_JOB(LINEAR, "{hinge: {clip: 1}}", ""), "clip");
     expect_refusal(GAN_JOB(LINEAR, "hinge", "gan: {penalties: [r3]}\n"), "unknown penalty 'r3'");
@@ -326,6 +345,7 @@ int main(void)
         cmocka_unit_test(test_augmentations),
         cmocka_unit_test(test_projection_by_hand),
         cmocka_unit_test(test_gradients_with_classes),
+        cmocka_unit_test(test_a_layer_within_another_reads_classes),
         cmocka_unit_test(test_gradients_of_other_discriminators),
         cmocka_unit_test(test_clip),
         cmocka_unit_test(test_average_of_weights),

@@ -210,6 +210,23 @@ static void test_refusals_name_the_shapes(void **state)
     }
 }
 
+static void test_too_many_nodes_are_refused(void **state)
+{
+    (void)state;
+    const int most = 1 << 17;
+    const struct shape one = SHAPE(1);
+    struct graph *graph = graph_create();
+    struct cam_err err = {0};
+    for (int i = 0; i < most; i++) {
+        assert_int_equal(graph_constant(graph, i, &one), i);
+    }
+    assert_int_equal(graph_constant(graph, 0.0, &one), 0); /* it is there already */
+    assert_int_equal(graph_constant(graph, most, &one), NODE_NONE);
+    assert_int_equal(graph_status(graph, &err), CAM_INVALID);
+    assert_non_null(strstr(err.text, "more than 131072 operators"));
+    graph_destroy(graph);
+}
+
 static void test_memory_short_is_an_error_not_a_crash(void **state)
 {
     (void)state;
@@ -274,6 +291,7 @@ int main(void)
         cmocka_unit_test(test_convolution_shapes_and_flops),
         cmocka_unit_test(test_matmul_shapes),
         cmocka_unit_test(test_refusals_name_the_shapes),
+        cmocka_unit_test(test_too_many_nodes_are_refused),
         cmocka_unit_test(test_memory_short_is_an_error_not_a_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

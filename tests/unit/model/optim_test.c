@@ -347,6 +347,7 @@ static void test_what_a_job_may_not_say(void **state)
         {"optimizer={sgd: {schedule: {step: {factor: 0.5}}}}", "every is missing"},
         {"optimizer={sgd: {schedule: {linear: {steps: 9, every: 2}}}}", "unknown key 'every'"},
         {"optimizer={sgd: {schedule: {wave: {steps: 9}}}}", "schedule is wave"},
+        {"optimizer={sgd: {schedule: }}", "schedule is no value"},
         {"optimizer={sgd: {schedule: [1]}}", "schedule is a list"},
         {"optimizer={sgd: {warmup: -1}}", "warmup"},
         {"optimizer={adam: {clip_norm: 0}}", "clip_norm"},
