@@ -21,7 +21,8 @@ static void read_padding(struct layer *layer, struct convolution *c, size_t choi
     static const char *const NAMES[] = {"valid", "same", "causal"};
     const struct doc_node *node = doc_get(layer->attributes, "padding");
     int64_t number = 0;
-    if (node != NULL && (node->kind == DOC_LIST || doc_int(node, &number))) {
+    bool sequence = choices > 2; /* which has one padding on both sides */
+    if (node != NULL && ((node->kind == DOC_LIST && !sequence) || doc_int(node, &number))) {
         layer_read_pair(layer, "padding", 0, PADDING_MAX, c->padding);
     } else {
         int choice = 0;

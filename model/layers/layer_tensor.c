@@ -65,7 +65,8 @@ static struct tensor_wish wish(const struct layer *layer, const struct layer_ten
                                     row != NULL && row->in_first ? EXPORT_SAME : tensor->layout,
                                 .image = tensor->image,
                                 .part = layer->call->part,
-                                .initial = tensor->initial};
+                                .initial = tensor->initial,
+                                .fresh = layer->call->parameters == NULL};
 }
 
 int layer_parameter(struct layer *layer, const struct layer_tensor *tensor)

@@ -213,6 +213,12 @@ enum cam_code layers_build(struct part_call *call, struct layer_scope *scope,
         rc = rc == CAM_OK ? find_inputs(type, &layer, err) : rc;
         rc = rc == CAM_OK ? check_name(call, layer.spec, err) : rc;
         path_of(scope, i, layer.path, sizeof layer.path);
+        if (rc == CAM_OK && strlen(layer.path) + 1 == sizeof layer.path) {
+            rc = doc_fail(call->job->file_name, layer.spec->line, err,
+                          "the names of this layer and of those that it stands in have %d letters "
+                          "and more, fewer are allowed",
+                          LAYER_NAME_SIZE - 1);
+        }
         rc = rc == CAM_OK ? build_layer(call, type, &layer, err) : rc;
         if (rc != CAM_OK) {
             return rc;

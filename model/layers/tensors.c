@@ -54,7 +54,7 @@ static enum cam_code find_or_add(struct tensors *tensors, struct tensor_table *t
     for (int i = 0; i < table->count; i++) {
         if (strcmp(table->rows[i].name, wish->name) == 0) {
             *slot_out = i;
-            return shape_equal(&table->rows[i].shape, &wish->shape)
+            return !wish->fresh && shape_equal(&table->rows[i].shape, &wish->shape)
                        ? CAM_OK
                        : cam_fail(err, CAM_INVALID, "a second tensor named %s", wish->name);
         }

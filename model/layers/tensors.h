@@ -47,9 +47,11 @@ struct tensor_wish {
     const int64_t *image; /* H, W, C for the *_IMAGE layouts, else NULL */
     int part;
     struct initial initial;
+    bool fresh; /* no other tensor may have the name: each is declared by one layer, once */
 };
 
-/* The row's index.  CAM_INVALID where a tensor of the name has another shape; CAM_NO_MEMORY. */
+/* The row's index.  CAM_INVALID where a tensor of the name has another shape, or must have none;
+ * CAM_NO_MEMORY. */
 CAM_CHECKED enum cam_code tensors_parameter(struct tensors *tensors, const struct tensor_wish *wish,
                                             int *slot_out, struct cam_err *err);
 CAM_CHECKED enum cam_code tensors_buffer(struct tensors *tensors, const struct tensor_wish *wish,

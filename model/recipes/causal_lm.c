@@ -19,6 +19,23 @@ static const struct supervised_metric METRICS[VOCABULARY_COUNT] = {
     [VOCABULARY_BYTES] = {"bits_per_byte", "val_bits_per_byte", bits},
 };
 
+/* Such a network learns to copy; layers that look ahead by other ways are not found. */
+static void warn_of_attention(struct training_build *build)
+{
+    const struct graph *graph = build->phases[0].graph;
+    struct training *training = build->training;
+    for (int i = 0; i < graph_count(graph); i++) {
+        const struct node *node = graph_node(graph, i);
+        if (node->op == OP_ATTENTION && !node->attr.causal && training->warning_count == 0) {
+            const char *text = cam_arena_printf(build->arena,
+                                                "%s sees the tokens that it is to foretell; it "
+                                                "should be causal: true",
+                                                node->path);
+            build->warnings[training->warning_count++] = text == NULL ? "" : text;
+        }
+    }
+}
+
 enum cam_code causal_lm_build(struct training_build *build)
 {
     const struct data_shape *data = build->data;
@@ -33,5 +50,9 @@ enum cam_code causal_lm_build(struct training_build *build)
         .metrics = &METRICS[build->job->data.vocabulary],
         .metric_count = 1,
     };
-    return supervised_build(&recipe);
+    enum cam_code rc = supervised_build(&recipe);
+    if (rc == CAM_OK) {
+        warn_of_attention(build);
+    }
+    return rc;
 }

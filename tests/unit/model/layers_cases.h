@@ -339,6 +339,8 @@ static const struct {
     {"    - global_sum_pool\n", {{1, 2, 2}, 3}, 0, 1, {2, 4}},
 };
 
+#define LONG "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+
 static const struct {
     const char *list;
     struct shape in;
@@ -353,6 +355,12 @@ static const struct {
     {"    - conv1d: {filters: 3, kernel: 3}\n", ROW, "6: ", "takes sequences (steps, channels)"},
     {"    - conv1d: {filters: 3, kernel: 3, groups: 4}\n", SEQUENCE, "6: ", "must divide"},
     {"    - conv1d: {filters: 3, kernel: [3, 3]}\n", SEQUENCE, "6: ", "whole number"},
+    {"    - conv1d: {filters: 3, kernel: 3, padding: [1, 2]}\n", SEQUENCE, "6: ", "a list of 2"},
+    {"    - residual: {name: a, activation: prelu, body: [{prelu: {name: activation}}]}\n", ROW,
+     "6: ", "a second tensor named generator.a.activation.weight"},
+    {"    - residual: {name: " LONG "a, body: [{residual: {name: " LONG "b, body: [{residual: "
+     "{name: " LONG "c, body: [{dense: {units: 6, name: " LONG "d}}]}}]}}]}\n",
+     ROW, "6: ", "have 255 letters and more"},
     {"    - conv2d: {filters: 4, kernel: 3, padding: causal}\n", IMAGE, "6: ", "valid, same"},
     {"    - conv2d_transpose: {filters: 3, kernel: 3, groups: 2}\n", IMAGE, "6: ", "must divide"},
     {"    - group_norm: 3\n", IMAGE, "6: ", "groups is 3, it must divide the 4 channels"},

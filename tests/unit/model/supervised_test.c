@@ -133,6 +133,31 @@ static void test_evaluation(void **state)
     training_destroy(t);
 }
 
+static void test_attention_that_looks_ahead_is_warned_of(void **state)
+{
+    (void)state;
+    static const struct data_shape text = {.count = 1000, .classes = 5, .length = 8};
+    static const char *const SETS[] = {"model.encoder.1.attention.causal=false"};
+    static const char JOB[] =
+        "name: test\nkind: pretrain\nrecipe: causal_lm\n"
+        "data: {format: text, path: t.txt, length: 8}\nmodel:\n  encoder:\n"
+        "    - embedding: {vocabulary: 5, units: 4}\n    - attention: {heads: 2, causal: true}\n"
+        "    - dense: {units: 5}\n"
+        "optimizer: {adam: {lr: 1e-3}}\ntrain: {epochs: 2, batch: 64, shards: 4}\n";
+    for (size_t sets = 0; sets < 2; sets++) {
+        struct parsed_job job = parse_job(JOB, SETS, sets);
+        struct training *training = NULL;
+        struct cam_err err = {0};
+        assert_int_equal(training_create(&job.file, &text, &training, &err), CAM_OK);
+        assert_int_equal(training->warning_count, sets);
+        if (sets == 1) {
+            assert_non_null(strstr(training->warnings[0], "encoder.1 sees the tokens"));
+        }
+        training_destroy(training);
+        cam_arena_destroy(job.arena);
+    }
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -166,6 +191,7 @@ int main(void)
         cmocka_unit_test(test_equal_logits_are_right_by_chance),
         cmocka_unit_test(test_encoder_and_head_are_updated_together),
         cmocka_unit_test(test_evaluation),
+        cmocka_unit_test(test_attention_that_looks_ahead_is_warned_of),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
