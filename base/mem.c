@@ -1,5 +1,6 @@
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -63,6 +64,13 @@ void *cam_alloc_aligned(size_t size_bytes)
 void cam_free(void *memory)
 {
     free(memory);
+}
+
+void cam_give_back(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
 }
 
 void cam_fault_after(long n)

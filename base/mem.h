@@ -23,6 +23,10 @@ void *cam_alloc_aligned(size_t size_bytes);
 
 void cam_free(void *memory);
 
+/* Gives freed pages back to the system, which the C library would keep for later.  Takes a while:
+ * not inside a step.  Any thread. */
+void cam_give_back(void);
+
 /* Lets n requests of this process succeed, then fails every later one; negative n never fails. */
 void cam_fault_after(long n);
 

@@ -1,7 +1,6 @@
 #include "model/check.h"
 
 #include "base/mem.h"
-#include "model/graph/op.h"
 #include "model/memory.h"
 #include "model/plan/plan.h"
 #include "model/plan/plan_points.h"
@@ -28,43 +27,67 @@ static int64_t *offsets_of(const struct tensor_info *tensors, int count)
     return offsets;
 }
 
-/* Weights at points are shared by the steps of one way; their gradients are a lane's. */
-static void count_points(struct planning *planning, const struct plan *plan, int at)
+static bool is_convolution(const struct plan_step *step)
+{
+    return step->kind == PLAN_OPERATOR &&
+           (step->op == OP_CONV2D || step->op == OP_CONV2D_GRAD_INPUT ||
+            step->op == OP_CONV2D_GRAD_WEIGHT);
+}
+
+/* Whether an earlier step reads the same weights in the same way: they share what is packed. */
+static bool is_packed_before(const struct plan *plan, int at)
 {
     const struct plan_step *step = &plan->steps[at];
-    int64_t floats = plan_points_weights(plan, step);
-    int64_t scratch = PLAN_POINTS_FLOATS;
-    if (step->op == OP_CONV2D_GRAD_WEIGHT) {
-        scratch += floats;
-        floats = 0;
-    }
     for (int s = 0; s < at; s++) {
         const struct plan_step *other = &plan->steps[s];
-        if (other->op == step->op && plan_at_points(plan, other) &&
-            plan->values[other->input[1]].slot == plan->values[step->input[1]].slot) {
-            floats = 0;
+        if (is_convolution(other) && other->op == step->op &&
+            plan_at_points(plan, other) == plan_at_points(plan, step) &&
+            plan->values[other->input[1]].storage == STORAGE_PARAMETER &&
+            plan->values[other->input[1]].offset == plan->values[step->input[1]].offset) {
+            return true;
         }
     }
-    planning->plans.packed_floats += floats;
+    return false;
+}
+
+/* Of a lane: the weights of another layout, and oneDNN's sums.  An image smaller than its window
+ * goes through a matrix product there, with a sum of its own for every sample. */
+static int64_t convolution_scratch(const struct plan *plan, const struct plan_step *step,
+                                   bool is_output)
+{
+    const struct shape *w = &plan->values[is_output ? step->output : step->input[1]].shape;
+    const struct shape *x = &plan->values[step->input[0]].shape;
+    bool small = is_output && (x->dim[1] < w->dim[0] || x->dim[2] < w->dim[1]);
+    return shape_count(w) * (small ? x->dim[0] : 1);
+}
+
+static void count_convolution(struct planning *planning, const struct plan *plan, int at)
+{
+    const struct plan_step *step = &plan->steps[at];
+    bool is_output = step->op == OP_CONV2D_GRAD_WEIGHT;
+    bool at_points = plan_at_points(plan, step);
+    int64_t scratch = at_points ? PLAN_POINTS_FLOATS : 0;
+    if (is_output) {
+        scratch += at_points ? plan_points_weights(plan, step)
+                             : convolution_scratch(plan, step, is_output);
+    } else if (plan->values[step->input[1]].storage != STORAGE_PARAMETER) {
+        scratch += convolution_scratch(plan, step, is_output);
+    } else if (!is_packed_before(plan, at)) {
+        planning->plans.packed_floats += at_points
+                                             ? plan_points_weights(plan, step)
+                                             : shape_count(&plan->values[step->input[1]].shape);
+    }
     if (scratch > planning->plans.scratch_floats) {
         planning->plans.scratch_floats = scratch;
     }
 }
 
+/* Matrix products take their weights as they lie. */
 static void count_packed(struct planning *planning, const struct plan *plan)
 {
     for (int s = 0; s < plan->step_count; s++) {
-        const struct plan_step *step = &plan->steps[s];
-        if (plan_at_points(plan, step)) {
-            count_points(planning, plan, s);
-            continue;
-        }
-        for (int i = 0; i < step->input_count; i++) {
-            const struct plan_value *value = &plan->values[step->input[i]];
-            if (step->kind == PLAN_OPERATOR && op_get(step->op)->class == OP_CLASS_PRODUCT &&
-                value->storage == STORAGE_PARAMETER) {
-                planning->plans.packed_floats += shape_count(&value->shape);
-            }
+        if (is_convolution(&plan->steps[s])) {
+            count_convolution(planning, plan, s);
         }
     }
 }
@@ -187,7 +210,8 @@ static void count_figures(const struct planning *planning, const struct job_file
                                            .data = data,
                                            .plans = planning->plans,
                                            .ranks = (int)job->resources.ranks_min,
-                                           .lanes = lanes};
+                                           .lanes = lanes,
+                                           .keeps_initial = job->train.rollback};
     for (int i = 0; i < t->parameter_count; i++) {
         out->parameters += shape_count(&t->parameters[i].shape);
     }

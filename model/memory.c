@@ -99,7 +99,8 @@ static int64_t checkpoint_floats(const struct memory_request *request)
     }
     int64_t images =
         t->sample == NULL ? 0 : shape_count(&graph_node(t->sample, t->sample_node)->shape);
-    return t->parameter_floats + t->buffer_floats + largest + state_floats(t, 1) +
+    int64_t copies = request->keeps_initial ? 2 : 1;
+    return copies * (t->parameter_floats + t->buffer_floats) + largest + state_floats(t, 1) +
            request->plans.sample_activation_floats + images + images / FLOAT_BYTES;
 }
 

@@ -9,6 +9,8 @@
 #include "model/check.h"
 #include "model/recipes/training.h"
 
+#include <stdbool.h>
+
 enum {
     MEMORY_CHUNK_BLOCKS = 32, /* an update runs over so many blocks at once */
     MEMORY_RING = 3,          /* batches in flight between loader and training */
@@ -18,8 +20,8 @@ enum {
 struct memory_plans {
     int64_t activation_floats;        /* of the largest plan that lanes run */
     int64_t sample_activation_floats; /* of the sample graph's plan */
-    int64_t scratch_floats;           /* of a lane, for products at points */
-    int64_t packed_floats;            /* parameters that products read, once a plan and product */
+    int64_t scratch_floats;           /* of a lane, for convolutions */
+    int64_t packed_floats;            /* parameters that convolutions read, once a plan and way */
 };
 
 struct memory_request {
@@ -27,7 +29,8 @@ struct memory_request {
     const struct data_shape *data;
     struct memory_plans plans;
     int ranks;
-    int lanes; /* that a rank has; it uses at most as many as it has shards */
+    int lanes;          /* that a rank has; it uses at most as many as it has shards */
+    bool keeps_initial; /* training may go back to the values before step 0 */
 };
 
 /* Output blocks that a rank with the shards [first, end) of `shards` needs, `lanes` at a time: one

@@ -156,11 +156,13 @@ static enum cam_code compile(struct prepare *prepare, struct cam_err *err)
     return compiled_create(p->training, p->backend, p->instance, &p->compiled, err);
 }
 
-/* The values before step 0, unless they will come from a checkpoint or from rank 0. */
+/* The values before step 0, unless they will come from a checkpoint or from rank 0.  Where none of
+ * the checkpoints can be used, resume.c makes them. */
 static enum cam_code compute_initial(struct prepare *prepare, struct cam_err *err)
 {
     struct prepared *p = prepare->prepared;
-    if (!prepare->options.first_rank) {
+    bool resumes = p->order.resume_from != NULL && !p->job.train.rollback;
+    if (!prepare->options.first_rank || resumes) {
         return CAM_OK;
     }
     const struct training *t = p->training;

@@ -32,7 +32,8 @@ struct prepared {
     struct backend_instance *instance;
     struct backend_options backend_options;
     struct compiled *compiled;
-    float *initial_parameters; /* rank 0 only; prepared_drop_initial frees them */
+    float
+        *initial_parameters; /* rank 0 only, NULL: not made, or prepared_drop_initial freed them */
     float *initial_buffers;
     int64_t base_bytes; /* measure: resident memory's high water with MPI and backend open, less
                          * library_bytes */

@@ -95,10 +95,18 @@ static void copy_arenas(const struct resume_options *options, const float *param
     memcpy(engine_buffers(options->engine), buffers, (size_t)t->buffer_floats * sizeof(float));
 }
 
-static void load_initial(const struct resume_options *options, struct run_state *state_out)
+/* The calling thread is the engine's lane 0. */
+static enum cam_code load_initial(const struct resume_options *options, struct run_state *state_out,
+                                  struct cam_err *err)
 {
-    train_begin(options->prepared->training, state_out);
-    copy_arenas(options, options->prepared->initial_parameters, options->prepared->initial_buffers);
+    const struct prepared *p = options->prepared;
+    train_begin(p->training, state_out);
+    if (p->initial_parameters == NULL) {
+        return compiled_initial(p->compiled, engine_parameters(options->engine),
+                                engine_buffers(options->engine), err);
+    }
+    copy_arenas(options, p->initial_parameters, p->initial_buffers);
+    return CAM_OK;
 }
 
 enum cam_code resume_load(const struct resume_options *options, struct snapshot *snapshot,
@@ -127,8 +135,7 @@ enum cam_code resume_load(const struct resume_options *options, struct snapshot 
     if (options->from != NULL) {
         cam_log(CAM_LOG_WARN, "train", "no checkpoint can be used: starting again from step 0");
     }
-    load_initial(options, state_out);
-    return CAM_OK;
+    return load_initial(options, state_out, err);
 }
 
 /* Its newest copy that is whole. */
@@ -176,7 +183,7 @@ enum cam_code resume_back(const struct resume_options *options, int64_t step,
     if (step > 0) {
         copy_arenas(options, snapshot->parameters, snapshot->buffers);
     } else {
-        load_initial(options, state_out);
+        rc = load_initial(options, state_out, err);
         for (int i = 0; i < t->phase_count; i++) {
             size_t bytes =
                 (size_t)t->parts[t->phases[i].part].block_count * BLOCK_FLOATS * sizeof(float);
@@ -185,5 +192,5 @@ enum cam_code resume_back(const struct resume_options *options, int64_t step,
             }
         }
     }
-    return checkpoint_forget(options->job_dir, options->attempt, step, err);
+    return rc == CAM_OK ? checkpoint_forget(options->job_dir, options->attempt, step, err) : rc;
 }

@@ -127,6 +127,7 @@ static enum cam_code start_reports(struct session *s, struct cam_err *err)
 static enum cam_code take_memory(struct session *s, struct cam_err *err)
 {
     const struct prepared *p = s->options.prepared;
+    cam_give_back(); /* what the compiling and the initial values took on the way */
     enum cam_code rc = lanes_create(p->order.lanes, &s->lanes, err);
     if (rc == CAM_OK) {
         const struct engine_options options = {
@@ -138,14 +139,38 @@ static enum cam_code take_memory(struct session *s, struct cam_err *err)
         };
         rc = engine_create(&options, &s->engine, err);
     }
-    if (rc == CAM_OK && first_rank(s)) {
-        rc = snapshot_create(p->training, &s->snapshot, err);
+    return rc;
+}
+
+static enum cam_code take_snapshot(struct session *s, struct cam_err *err)
+{
+    const struct prepared *p = s->options.prepared;
+    if (!first_rank(s) || s->snapshot != NULL) {
+        return CAM_OK;
     }
-    if (rc == CAM_OK && first_rank(s)) {
+    enum cam_code rc = snapshot_create(p->training, &s->snapshot, err);
+    if (rc == CAM_OK) {
         rc = source_vocabulary(p->source, &s->vocabulary, err);
         s->snapshot->vocabulary = s->vocabulary;
     }
     return rc;
+}
+
+/* A checkpoint is read into the snapshot, which is taken before the state then. */
+static enum cam_code take_resumed(struct session *s, struct cam_err *err)
+{
+    return s->options.prepared->order.resume_from == NULL ? CAM_OK : take_snapshot(s, err);
+}
+
+/* Otherwise the initial values make room for it, unless training may go back to them. */
+static enum cam_code take_rest(struct session *s, struct cam_err *err)
+{
+    struct prepared *p = s->options.prepared;
+    if (!p->job.train.rollback) {
+        prepared_drop_initial(p);
+        cam_give_back();
+    }
+    return take_snapshot(s, err);
 }
 
 static struct resume_options resume_options_of(struct session *s)
@@ -376,7 +401,9 @@ enum cam_code session_run(struct session *session, struct cam_err *err)
     } stages[] = {
         {"reports are connected", start_reports},
         {"the memory is taken", take_memory},
+        {NULL, take_resumed},
         {"the state is the same on every rank", start_state},
+        {NULL, take_rest},
         {"the writer runs", start_writer},
         {"the first step begins", wait_for_data},
     };
@@ -386,7 +413,7 @@ enum cam_code session_run(struct session *session, struct cam_err *err)
     }
     for (size_t i = 0; rc == CAM_OK && i < sizeof stages / sizeof stages[0]; i++) {
         rc = stages[i].run(session, err);
-        if (rc == CAM_OK) {
+        if (rc == CAM_OK && stages[i].done != NULL) {
             cam_log(CAM_LOG_DEBUG, "train", "start: %s", stages[i].done);
         }
     }
