@@ -37,7 +37,8 @@ CAM_CHECKED enum cam_code measure_covered(const struct sample_set *samples,
                                           const struct sample_set *support, int k, double *out,
                                           struct cam_err *err);
 
-/* The mean, over samples, of the Euclidean distance to the nearest of a set.  CAM_NO_MEMORY. */
+/* The mean, over samples, of the Euclidean distance to the nearest of a set; a set can be compared
+ * with itself, where none is its own neighbour.  CAM_NO_MEMORY. */
 CAM_CHECKED enum cam_code measure_nearest(const struct sample_set *samples,
                                           const struct sample_set *set, double *out,
                                           struct cam_err *err);
