@@ -3,7 +3,7 @@
 
     CAMBRIAN_BUILD=b tests/recipes/toy.py                    everything, one run after another
     tests/recipes/toy.py --losses wgan_gp --layouts ring     one row of the table
-    tests/recipes/toy.py --seeds 901 902 903                 the seeds that settings were chosen on
+    tests/recipes/toy.py --seeds 901 902                     the seeds that settings were chosen on
 
 Each run is a job of a real daemon; its last samples are 4,096 points.  A sample is good within three
 standard deviations of a mean; a mode is found when the good samples nearest to it are a tenth of its
