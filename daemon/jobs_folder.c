@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "daemon/folder_lock.h"
 #include "daemon/owner.h"
 
 #include <dirent.h>
@@ -14,50 +15,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LOOK_AGAIN_MS = 50 };
-
 /* ---------------------------------------------------------------- the folder of all jobs */
-
-static int64_t read_pid(int fd)
-{
-    char text[32] = {0};
-    return pread(fd, text, sizeof text - 1, 0) > 0 ? strtoll(text, NULL, 10) : 0;
-}
 
 static enum cam_code take_lock(const char *path, int64_t wait_ms, int *fd_out, struct cam_err *err)
 {
-    char lock[CAM_PATH_SIZE];
-    enum cam_code rc = cam_path(lock, err, "%s/lock", path);
-    if (rc != CAM_OK) {
-        return rc;
+    int64_t holder = 0;
+    enum cam_code rc = folder_lock(path, wait_ms, fd_out, &holder, err);
+    if (rc == CAM_CONFLICT) {
+        return cam_fail(err, CAM_CONFLICT,
+                        "jobs folder %s is in use by another cambriand (pid %lld there): name "
+                        "another folder with --jobs-dir",
+                        path, (long long)holder);
     }
-    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return cam_fail_errno(err, errno, "%s: cannot open", lock);
-    }
-    int64_t give_up_ns = cam_monotonic_ns() + wait_ms * 1000000;
-    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR) {
-            rc = cam_fail_errno(err, errno, "%s: cannot lock", lock);
-        } else if (cam_monotonic_ns() >= give_up_ns) {
-            rc = cam_fail(err, CAM_CONFLICT,
-                          "jobs folder %s is in use by another cambriand (pid %lld there): name "
-                          "another folder with --jobs-dir",
-                          path, (long long)read_pid(fd));
-        }
-        if (rc != CAM_OK) {
-            (void)close(fd);
-            return rc;
-        }
-        cam_sleep_ms(LOOK_AGAIN_MS);
-    }
-    char text[32];
-    int length = snprintf(text, sizeof text, "%ld\n", (long)getpid());
     /* Only who is asked for it reads the pid: a full disk is no reason not to serve. */
-    ssize_t ignored = ftruncate(fd, 0) == 0 ? pwrite(fd, text, (size_t)length, 0) : 0;
+    struct cam_err unsigned_lock;
+    enum cam_code ignored = rc == CAM_OK ? folder_lock_sign(*fd_out, path, &unsigned_lock) : rc;
     (void)ignored;
-    *fd_out = fd;
-    return CAM_OK;
+    return rc;
 }
 
 /* The largest number of a job's folder in it; 0: none. */

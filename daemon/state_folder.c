@@ -1,19 +1,15 @@
 #include "daemon/state_folder.h"
 
-#include "base/clock.h"
 #include "base/file.h"
+#include "daemon/folder_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
-
-enum { LOOK_AGAIN_MS = 50 };
 
 enum cam_code state_folder_check_type(const char *path, int64_t f_type, struct cam_err *err)
 {
@@ -53,42 +49,21 @@ enum cam_code state_folder_prepare(const char *path, bool everybody, struct cam_
     return state_folder_check_type(path, (int64_t)status.f_type, err);
 }
 
-static int64_t read_pid(int fd)
-{
-    char text[32] = {0};
-    return pread(fd, text, sizeof text - 1, 0) > 0 ? strtoll(text, NULL, 10) : 0;
-}
-
 enum cam_code state_folder_lock(const char *path, int64_t wait_ms, int *fd_out, struct cam_err *err)
 {
-    char lock[CAM_PATH_SIZE];
-    enum cam_code rc = cam_path(lock, err, "%s/lock", path);
-    if (rc != CAM_OK) {
-        return rc;
+    int64_t holder = 0;
+    enum cam_code rc = folder_lock(path, wait_ms, fd_out, &holder, err);
+    if (rc == CAM_CONFLICT) {
+        return cam_fail(err, CAM_CONFLICT, "%s: cambriand %lld works on this state folder", path,
+                        (long long)holder);
     }
-    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return cam_fail_errno(err, errno, "%s: cannot open", lock);
-    }
-    int64_t give_up_ns = cam_monotonic_ns() + wait_ms * 1000000;
-    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        if (cam_monotonic_ns() >= give_up_ns) {
-            rc = cam_fail(err, CAM_CONFLICT, "%s: cambriand %lld works on this state folder", path,
-                          (long long)read_pid(fd));
-            (void)close(fd);
-            return rc;
+    if (rc == CAM_OK) {
+        rc = folder_lock_sign(*fd_out, path, err);
+        if (rc != CAM_OK) {
+            (void)close(*fd_out);
         }
-        cam_sleep_ms(LOOK_AGAIN_MS);
     }
-    char text[32];
-    int length = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)length, 0) != length) {
-        rc = cam_fail_errno(err, errno, "%s: cannot write", lock);
-        (void)close(fd);
-        return rc;
-    }
-    *fd_out = fd;
-    return CAM_OK;
+    return rc;
 }
 
 enum cam_code state_folder_owner(const char *path, int64_t *pid_out, struct cam_err *err)
@@ -100,7 +75,7 @@ enum cam_code state_folder_owner(const char *path, int64_t *pid_out, struct cam_
     }
     int fd = open(lock, O_RDONLY | O_CLOEXEC);
     bool held = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0;
-    *pid_out = held ? read_pid(fd) : 0;
+    *pid_out = held ? folder_lock_pid(fd) : 0;
     if (fd >= 0) {
         (void)close(fd);
     }
